@@ -1,0 +1,193 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The servers of the tests' internet that no ready-made program gives us, in one process.
+
+    origin.py CONFIG.json
+
+The configuration is a list of services: {"kind": …, "address": …, "port": …}. Every connection, and every datagram, is written
+to the log as one JSON object a line before it is answered, so that a test can say "nothing came here".
+
+  https     HTTP/1.1 over TLS; the body names the server name asked for, the address, and the Host
+  http      the same in the clear
+  metadata  what a cloud's metadata service would give away
+  echo      sends back what it gets
+  greeter   speaks first, as SMTP does
+  reset     accepts and resets
+  udp-echo  sends datagrams back
+  udp-mute  takes datagrams and never answers
+"""
+
+import json
+import os
+import socket
+import ssl
+import struct
+import sys
+import threading
+import time
+
+
+class Log:
+    def __init__(self, path):
+        self.file = open(path, "a", encoding="utf-8")
+        self.lock = threading.Lock()
+
+    def write(self, **fields):
+        with self.lock:
+            self.file.write(json.dumps(fields) + "\n")
+            self.file.flush()
+
+
+def reset(connection):
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+class Server:
+    def __init__(self, config):
+        self.log = Log(config["log"])
+        self.www = config.get("www", "")
+        self.tls = None
+        self.names = threading.local()
+        if config.get("certificate"):
+            self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.tls.load_cert_chain(config["certificate"], config["key"])
+            self.tls.sni_callback = self.note_name
+
+    def note_name(self, _socket, name, _context):
+        self.names.last = name
+
+    # -- one handler per kind; `where` is "address port" of the listener
+
+    def on_https(self, connection, where):
+        self.names.last = None
+        try:
+            connection = self.tls.wrap_socket(connection, server_side=True)
+        except (OSError, ssl.SSLError) as error:
+            self.log.write(kind="handshake-failed", address=where[0], port=where[1], error=str(error))
+            connection.close()
+            return
+        self.serve_http(connection, where, self.names.last)
+
+    def on_http(self, connection, where):
+        self.serve_http(connection, where, None)
+
+    def on_metadata(self, connection, where):
+        connection.recv(4096)
+        body = b"role-name: the-keys-of-the-kingdom\n"
+        connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        connection.close()
+
+    def on_echo(self, connection, _where):
+        while data := connection.recv(65536):
+            connection.sendall(data)
+        connection.close()
+
+    def on_greeter(self, connection, _where):
+        connection.sendall(b"220 smtp.example.com ready\r\n")
+        while data := connection.recv(4096):
+            if data.upper().startswith(b"QUIT"):
+                connection.sendall(b"221 bye\r\n")
+                break
+            connection.sendall(b"250 " + data)
+        connection.close()
+
+    def on_reset(self, connection, _where):
+        reset(connection)
+
+    def serve_http(self, connection, where, sni):
+        stream = connection.makefile("rb")
+        while True:
+            request = stream.readline(8192)
+            if not request.strip():
+                break
+            headers = {}
+            while (line := stream.readline(8192)).strip():
+                name, _, value = line.decode("latin-1").partition(":")
+                headers[name.strip().lower()] = value.strip()
+            method, path, _ = (request.decode("latin-1").split() + ["", "", ""])[:3]
+            stream.read(int(headers.get("content-length", "0")))
+            self.log.write(kind="request", address=where[0], port=where[1], sni=sni, host=headers.get("host"),
+                           method=method, path=path)
+            if path == "/stream":
+                self.stream(connection)
+                break
+            status, body = self.answer(path, where, sni, headers)
+            head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode() + (b"" if method == "HEAD" else body))
+        connection.close()
+
+    def answer(self, path, where, sni, headers):
+        path = path.split("?")[0]
+        if path.startswith("/bytes/"):
+            return "200 OK", b"x" * int(path.rsplit("/", 1)[1])
+        if path.startswith("/files/"):
+            return self.file(path[len("/files/"):])
+        text = f"server name {sni}, address {where[0]}, host {headers.get('host')}\n"
+        return "200 OK", text.encode()
+
+    def file(self, name):
+        full = os.path.realpath(os.path.join(self.www, name))
+        if full.startswith(os.path.realpath(self.www) + os.sep) and os.path.isfile(full):
+            with open(full, "rb") as file:
+                return "200 OK", file.read()
+        return "404 Not Found", b"no such file\n"
+
+    def stream(self, connection):
+        """A response that does not end: for what has to be cut off in the middle."""
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n")
+        while True:
+            connection.sendall(b"tick\n" * 100)
+            time.sleep(0.005)
+
+    # -- the frame around them
+
+    def accept(self, listener, kind, where):
+        handler = getattr(self, "on_" + kind)
+        while True:
+            connection, peer = listener.accept()
+            self.log.write(kind="accept", service=kind, address=where[0], port=where[1], peer=peer[0])
+            threading.Thread(target=self.guard, args=(handler, connection, where), daemon=True).start()
+
+    @staticmethod
+    def guard(handler, connection, where):
+        connection.settimeout(60)
+        try:
+            handler(connection, where)
+        except (OSError, ValueError):
+            connection.close()
+
+    def datagrams(self, sock, kind, where):
+        while True:
+            data, peer = sock.recvfrom(65536)
+            self.log.write(kind="datagram", service=kind, address=where[0], port=where[1], size=len(data))
+            if kind == "udp-echo":
+                sock.sendto(data, peer)
+
+    def start(self, service):
+        kind, where = service["kind"], (service["address"], service["port"])
+        family = socket.AF_INET6 if ":" in where[0] else socket.AF_INET
+        udp = kind.startswith("udp-")
+        sock = socket.socket(family, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(where)
+        if udp:
+            target = self.datagrams
+        else:
+            sock.listen(128)
+            target = self.accept
+        threading.Thread(target=target, args=(sock, kind, where), daemon=True).start()
+
+
+def main():
+    with open(sys.argv[1], encoding="utf-8") as file:
+        config = json.load(file)
+    server = Server(config)
+    for service in config["services"]:
+        server.start(service)
+    print("ready", flush=True)
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

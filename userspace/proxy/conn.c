@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/conn.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "io/log.h"
+#include "proxy/dns.h"
+#include "proxy/transparent.h"
+#include "wire/tls_hello.h"
+
+#define DNS_PORT 53
+
+/* A whole hello, or a whole request head and some of what follows. */
+#define FIRST_MAX (MAX(TLS_HELLO_RAW_MAX, HTTP_HEAD_MAX) + 16384)
+
+static void event_of(const struct conn *c, struct event *e)
+{
+	*e = (struct event)EVENT_INIT;
+	e->mode = c->mode;
+	e->method = c->method[0] ? c->method : NULL;
+	e->path = c->path[0] ? c->path : NULL;
+	e->target = c->target[0] ? c->target : NULL;
+	e->port = c->port;
+	e->rule = c->rule ? c->rule->text : NULL;
+	e->sni = c->sni[0] ? c->sni : NULL;
+	e->resolved_ip = c->dialled;
+	if (c->identified) {
+		e->orig_dst = c->origin.to;
+		e->pid = (int32_t)c->origin.pid;
+		e->uid = c->origin.uid;
+		e->comm = c->origin.comm;
+	}
+}
+
+bool conn_open_record(struct conn *c)
+{
+	struct event e;
+
+	event_of(c, &e);
+	e.kind = EVENT_OPEN;
+	e.allow = true;
+	c->opened = audit_write(c->server->audit, &e) == 0;
+	return c->opened;
+}
+
+void conn_refusal_record(struct conn *c, enum reason reason)
+{
+	struct event e;
+
+	event_of(c, &e);
+	e.kind = EVENT_OPEN;
+	e.reason = reason;
+	e.status = reason_status(reason);
+	c->refused = true;
+	audit_refusal(c->server->audit, &e, loop_now(c->server->loop));
+}
+
+static void close_record(struct conn *c, uint64_t up, uint64_t down, int status, enum event_end end)
+{
+	struct event e;
+
+	event_of(c, &e);
+	e.kind = EVENT_CLOSE;
+	e.bytes_up = up;
+	e.bytes_down = down;
+	e.status = status;
+	e.duration_ms = (loop_now(c->server->loop) - c->requested) / NSEC_PER_MSEC;
+	e.end = c->server->draining ? END_SHUTDOWN : end;
+	audit_note(c->server->audit, &e);
+}
+
+void conn_set_request(struct conn *c, enum event_mode mode, const struct http_head *h)
+{
+	struct str path = h ? h->path : STR_LIT("");
+	const char *query = path.n ? memchr(path.p, '?', path.n) : NULL;
+
+	c->mode = mode;
+	c->requested = loop_now(c->server->loop);
+	c->opened = c->refused = false;
+	(void)snprintf(c->method, sizeof(c->method), "%.*s", STR_FMT(h ? h->method : STR_LIT("")));
+	(void)snprintf(c->path, sizeof(c->path), "%.*s",
+		       query ? (int)(query - path.p) : (int)path.n, path.p);
+}
+
+void conn_request_over(struct conn *c, uint64_t up, uint64_t down, int status, enum event_end end)
+{
+	if (c->opened)
+		close_record(c, up, down, status, end);
+	c->opened = false;
+}
+
+void conn_set_target(struct conn *c, const char *text, const struct rule *rule)
+{
+	(void)snprintf(c->target, sizeof(c->target), "%s", text);
+	c->rule = rule;
+}
+
+/* The one exit. `end` is how it ended, for the close record of a connection that was opened. */
+static void conn_finish(struct conn *c, enum event_end end)
+{
+	struct server *s = c->server;
+	uint64_t up = c->early_up, down = c->early_down;
+
+	if (c->relay) {
+		up += relay_bytes(c->relay, RELAY_UP);
+		down += relay_bytes(c->relay, RELAY_DOWN);
+	}
+	if (c->opened)
+		close_record(c, up, down, 0, end);
+	if (c->fd >= 0)
+		loop_reset(s->loop, &c->fd);
+	if (c->up >= 0)
+		loop_reset(s->loop, &c->up);
+	if (c->identified)
+		s->forget(s, &c->peer, c->origin.client);
+	buf_done(&c->first);
+	list_del(&c->link);
+	s->conn_count--;
+	event_slot_set(&s->room);
+	free(c);
+}
+
+static void relay_ended(struct relay *r, void *arg)
+{
+	static const enum event_end ends[] = {
+		[RELAY_EOF] = END_EOF,
+		[RELAY_RESET] = END_RESET,
+		[RELAY_TIMEOUT] = END_TIMEOUT,
+		[RELAY_STOPPED] = END_SHUTDOWN,
+	};
+
+	conn_finish(arg, ends[relay_end(r)]);
+}
+
+/* Hands both descriptors and the client's first bytes to a relay. True if the connection now lives
+ * on without its coroutine. */
+static bool conn_relay(struct conn *c)
+{
+	c->relay = relay_new(c->server->loop, c->fd, c->up, c->server->limits.idle, relay_ended, c);
+	if (!c->relay)
+		return false;
+	c->fd = c->up = -EBADF;
+	c->co = NULL;
+	/* A direction that cannot start ends the relay, and `ended` comes from the loop all the
+	 * same. */
+	if (relay_start(c->relay, RELAY_UP, &c->first) < 0 ||
+	    relay_start(c->relay, RELAY_DOWN, NULL) < 0)
+		relay_stop(c->relay);
+	return true;
+}
+
+static bool conn_identify(struct conn *c)
+{
+	int r = c->server->identify(c->server, &c->peer, &c->origin);
+
+	if (r < 0) {
+		log_debug("a connection without a redirect entry (%s)", strerror(-r));
+		conn_refusal_record(c, REASON_NO_REDIRECT_ENTRY);
+		return false;
+	}
+	c->identified = true;
+	c->port = c->origin.to.port;
+	return true;
+}
+
+static void conn_run(void *arg)
+{
+	struct conn *c = arg;
+	bool served = false;
+
+	if (conn_identify(c)) {
+		if (c->origin.to.port == DNS_PORT) {
+			dns_serve_stream(c->server, c->fd, &c->origin);
+			/* A reset would destroy answers on their way. */
+			loop_close(c->server->loop, &c->fd);
+		} else {
+			served = transparent_serve(c);
+		}
+	}
+	if (served && conn_relay(c))
+		return;
+	conn_finish(c, c->end);
+}
+
+int conn_start(struct server *s, int fd, const struct endpoint *peer)
+{
+	struct conn *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c) {
+		loop_reset(s->loop, &fd);
+		return -ENOMEM;
+	}
+	c->server = s;
+	c->fd = fd;
+	c->up = -EBADF;
+	c->end = END_RESET;
+	c->peer = *peer;
+	c->requested = loop_now(s->loop);
+	c->mode = MODE_TRANSPARENT;
+	buf_init(&c->first, FIRST_MAX);
+	r = co_spawn(s->loop, conn_run, c, &c->co);
+	if (r < 0) {
+		loop_reset(s->loop, &c->fd);
+		free(c);
+		return r;
+	}
+	list_add_tail(&s->conns, &c->link);
+	s->conn_count++;
+	return 0;
+}
+
+void conn_cancel(struct conn *c)
+{
+	if (c->relay)
+		relay_stop(c->relay);
+	else
+		co_cancel(c->co);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a client learns that it was refused: in the words of the protocol that it speaks. TLS gets a
+ * fatal access_denied alert, clear HTTP a 403 that explains, anything else a reset within a second.
+ * Never a hang, never a silent EOF.
+ */
+#ifndef NONO_PROXY_DENY_H
+#define NONO_PROXY_DENY_H
+
+#include "proxy/conn.h"
+
+/*
+ * Answers the client by the first bytes in c->first (reads some if there are none) and closes it.
+ * `sentence` replaces the reason's own in the HTTP answer; NULL: the reason's. The record is
+ * written by the caller.
+ */
+void deny_answer(struct conn *c, enum reason reason, const char *sentence) _suspends_;
+
+/* The same for a client that is known to speak HTTP: its request is answered. */
+void deny_request(struct conn *c, enum reason reason, const char *sentence) _suspends_;
+
+/* A whole HTTP/1.1 refusal with the JSON body of the contract. 0 or -errno of the buffer. */
+_must_check_ int deny_http(struct buf *out, enum reason reason, const char *sentence,
+			   const char *target, uint16_t port, const char *rule);
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What all connections of one sandbox share: policy, bindings, resolver, audit, limits. One per
+ * worker; single-threaded.
+ *
+ * The three ways to the outside world (who is that client, what are this name's addresses) are
+ * functions, so that handlers are tested on scripted I/O.
+ */
+#ifndef NONO_PROXY_SERVER_H
+#define NONO_PROXY_SERVER_H
+
+#include "base/list.h"
+#include "io/resolver.h"
+#include "io/verbs.h"
+#include "policy/bindings.h"
+#include "policy/filter.h"
+#include "proxy/audit.h"
+#include "redirect/origin.h"
+
+struct server;
+
+struct server_limits {
+	uint32_t max_connections;
+	uint32_t max_names_per_wildcard;
+	nsec_t dns, connect, first_bytes, idle;
+};
+
+struct server {
+	struct loop *loop;
+	const struct filter *filter;
+	struct bindings bindings;
+	struct map wildcard_names; /* names already counted against a wildcard rule */
+	uint32_t *wildcard_counts; /* by rule id */
+	struct audit *audit;
+	struct server_limits limits;
+
+	/* Who is behind an accepted connection? 0 or -errno; no entry: -ENOENT. forget() drops the
+	 * entry at the end. */
+	int (*identify)(struct server *s, const struct endpoint *peer, struct origin *ret);
+	void (*forget)(struct server *s, const struct endpoint *peer, uint64_t client);
+	/* As resolve() and resolve_raw() of io/resolver.h. */
+	int (*resolve)(struct server *s, const char *name, struct answer *ret, nsec_t deadline);
+	int (*resolve_raw)(struct server *s, const char *name, uint16_t type, struct buf *ret,
+			   nsec_t deadline);
+	void *outside; /* for those functions */
+
+	struct endpoint self[4]; /* our own listeners, as the sandbox would address them */
+	size_t self_count;
+
+	struct list conns; /* struct conn.link */
+	uint32_t conn_count, dns_jobs;
+	struct list tasks;	/* struct task: coroutines that serve listeners */
+	struct event_slot room; /* a connection has ended */
+	bool draining;
+};
+
+/* Fills in what is not the caller's choice; the functions and listeners are set afterwards. 0 or
+ * -ENOMEM. */
+_must_check_ int server_init(struct server *s, struct loop *l, const struct filter *f,
+			     struct audit *audit, const struct server_limits *limits,
+			     const uint8_t seed[16]);
+
+/* Everything must have ended. */
+void server_done(struct server *s);
+
+/* Starts serving a listener of redirected connections, or a DNS socket. The descriptor stays the
+ * caller's. 0 or -errno. */
+_must_check_ int server_serve_tcp(struct server *s, int fd);
+_must_check_ int server_serve_dns(struct server *s, int fd);
+
+/*
+ * Accepts no more, lets what runs go on for at most `grace`, then ends it. Returns when everything
+ * has ended. Runs in a coroutine of its own, not in one of the server's.
+ */
+void server_drain(struct server *s, nsec_t grace) _suspends_;
+
+/* A coroutine that the server can end: registered while it runs, freed by free() of the record when
+ * it has returned. */
+struct task {
+	struct list link;
+	struct server *server;
+	struct co *co;
+	int fd;
+	void (*run)(struct task *t);
+};
+
+/* `t` is malloc()ed, first member of whatever it is part of; on failure it is freed. 0 or -errno.
+ */
+_must_check_ int task_begin(struct server *s, struct task *t, void (*run)(struct task *t));
+
+/* Is this one of our own listeners? */
+bool server_is_self(const struct server *s, const struct endpoint *to);
+
+#endif

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Loads, attaches and pins the BPF programs, marks the proxy's sockets.
+ *
+ * A pinned link lives until its pin is removed, whatever happens to this process: that is what
+ * keeps the sandbox closed. So nothing here detaches a link once all of them are pinned; closing
+ * our descriptors is all that redirect_free() does.
+ */
+#include "redirect/redirect.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "bpf/redirect.h"
+#include "redirect/obstacle.h"
+
+/* The skeleton's own helpers compare sizes of different signs. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-compare"
+#include "redirect.skel.h"
+#pragma GCC diagnostic pop
+
+#define PROGRAM_MAX 24
+
+struct redirect {
+	struct redirect_bpf *skel;
+	struct bpf_link *links[PROGRAM_MAX];
+	size_t link_count;
+};
+
+static void say(char *why, size_t n, const char *fmt, ...) _printf_(3, 4);
+
+static void say(char *why, size_t n, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!n)
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(why, n, fmt, ap);
+	va_end(ap);
+}
+
+static int open_and_load(uint32_t instance, bool with_comm, struct redirect_bpf **ret)
+{
+	struct redirect_bpf *skel;
+	int e;
+
+	obstacle_listen();
+	skel = redirect_bpf__open();
+	if (!skel)
+		return errno ? -errno : -EIO;
+	skel->rodata->instance = instance;
+	skel->rodata->with_comm = with_comm;
+	e = redirect_bpf__load(skel);
+	if (e < 0) {
+		redirect_bpf__destroy(skel);
+		return e;
+	}
+	*ret = skel;
+	return 0;
+}
+
+int redirect_load(uint32_t instance, struct redirect **ret, char *why, size_t why_n)
+{
+	struct redirect *r = calloc(1, sizeof(*r));
+	int e;
+
+	if (!r) {
+		say(why, why_n, "out of memory");
+		return -ENOMEM;
+	}
+	/* The process's name is a nicety for the audit; not every kernel gives it to these
+	 * programs. */
+	e = open_and_load(instance, true, &r->skel);
+	if (e < 0)
+		e = open_and_load(instance, false, &r->skel);
+	if (e < 0) {
+		obstacle_to_load(e, why, why_n);
+		free(r);
+		return e;
+	}
+	*ret = r;
+	return 0;
+}
+
+/* Closes the descriptors of the links. The kernel keeps each link as long as it is pinned. */
+static void close_links(struct redirect *r)
+{
+	for (size_t i = 0; i < r->link_count; i++)
+		(void)bpf_link__destroy(r->links[i]);
+	r->link_count = 0;
+}
+
+void redirect_free(struct redirect *r)
+{
+	if (!r)
+		return;
+	close_links(r);
+	redirect_bpf__destroy(r->skel);
+	free(r);
+}
+
+static int pin_path(char *out, size_t n, const char *dir, const char *prefix, const char *name)
+{
+	int len = snprintf(out, n, "%s/%s%s", dir, prefix, name);
+
+	return len < 0 || (size_t)len >= n ? -ENAMETOOLONG : 0;
+}
+
+static int attach_all(struct redirect *r, int cgroup_fd, char *why, size_t why_n)
+{
+	struct bpf_program *prog;
+
+	bpf_object__for_each_program(prog, r->skel->obj)
+	{
+		struct bpf_link *link;
+		int e;
+
+		if (r->link_count == ARRAY_SIZE(r->links))
+			return -E2BIG;
+		link = bpf_program__attach_cgroup(prog, cgroup_fd);
+		if (!link) {
+			e = errno ? -errno : -EIO;
+			obstacle_to_attach(e, cgroup_fd, bpf_program__expected_attach_type(prog),
+					   bpf_program__name(prog), why, why_n);
+			return e;
+		}
+		r->links[r->link_count++] = link;
+	}
+	return 0;
+}
+
+static int pin_all(struct redirect *r, const char *dir, char *why, size_t why_n)
+{
+	char path[4096];
+	struct bpf_program *prog;
+	struct bpf_map *map;
+	size_t i = 0;
+	int e;
+
+	bpf_object__for_each_program(prog, r->skel->obj)
+	{
+		e = pin_path(path, sizeof(path), dir, "link_", bpf_program__name(prog));
+		if (e >= 0)
+			e = bpf_link__pin(r->links[i++], path);
+		if (e < 0)
+			goto fail;
+	}
+	bpf_object__for_each_map(map, r->skel->obj)
+	{
+		if (bpf_map__is_internal(map))
+			continue;
+		e = pin_path(path, sizeof(path), dir, "map_", bpf_map__name(map));
+		if (e >= 0)
+			e = bpf_map__pin(map, path);
+		if (e < 0)
+			goto fail;
+	}
+	return 0;
+fail:
+	say(why, why_n, "cannot pin below %s: %s (is a BPF file system mounted there?)", dir,
+	    strerror(-e));
+	return e;
+}
+
+int redirect_attach(struct redirect *r, int cgroup_fd, const char *pin_dir, char *why, size_t why_n)
+{
+	int e;
+
+	if (mkdir(pin_dir, 0700) < 0) {
+		e = -errno;
+		say(why, why_n, "cannot make %s: %s", pin_dir, strerror(-e));
+		return e;
+	}
+	e = attach_all(r, cgroup_fd, why, why_n);
+	if (e >= 0)
+		e = pin_all(r, pin_dir, why, why_n);
+	if (e < 0) {
+		redirect_unpin(pin_dir);
+		close_links(r);
+	}
+	return e;
+}
+
+void redirect_unpin(const char *pin_dir)
+{
+	struct dirent *entry;
+	DIR *dir = opendir(pin_dir);
+
+	if (!dir)
+		return;
+	while ((entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			(void)unlinkat(dirfd(dir), entry->d_name, 0);
+	(void)closedir(dir);
+	(void)rmdir(pin_dir);
+}
+
+int redirect_mark(struct redirect *r, int socket_fd, enum redirect_mark mark)
+{
+	struct mark m = { .instance = r->skel->rodata->instance };
+
+	switch (mark) {
+	case REDIRECT_TCP:
+		m.kind = MARK_TCP;
+		break;
+	case REDIRECT_DNS:
+		m.kind = MARK_DNS;
+		break;
+	case REDIRECT_EXPLICIT:
+		m.kind = MARK_EXPLICIT;
+		break;
+	default:
+		return -EINVAL;
+	}
+	return bpf_map_update_elem(bpf_map__fd(r->skel->maps.mark), &socket_fd, &m, BPF_ANY);
+}
+
+int redirect_serve_netns(struct redirect *r, const struct redirect_netns *ns)
+{
+	struct netns_conf conf = {
+		.tcp4_be = htons(ns->tcp4),
+		.tcp6_be = htons(ns->tcp6),
+		.dns4_be = htons(ns->dns4),
+		.dns6_be = htons(ns->dns6),
+		.explicit4_be = htons(ns->explicit4),
+		.explicit6_be = htons(ns->explicit6),
+		.no_ipv6 = ns->no_ipv6,
+	};
+	uint64_t cookie = ns->cookie;
+
+	if (ns->local_count > NONO_LOCAL_MAX)
+		return -E2BIG;
+	for (size_t i = 0; i < ns->local_count; i++) {
+		struct ip *out = &conf.local[conf.local_count++];
+
+		if (ns->local[i].family == 4) {
+			out->w_be[2] = htonl(0xffff);
+			memcpy(&out->w_be[3], ns->local[i].b, 4);
+		} else {
+			memcpy(out->w_be, ns->local[i].b, sizeof(out->w_be));
+		}
+	}
+	return bpf_map_update_elem(bpf_map__fd(r->skel->maps.netns_listen), &cookie, &conf,
+				   BPF_ANY);
+}
+
+int redirect_tuple_fd(const struct redirect *r)
+{
+	return bpf_map__fd(r->skel->maps.tuples);
+}
+
+int redirect_events_fd(const struct redirect *r)
+{
+	return bpf_map__fd(r->skel->maps.events);
+}
+
+static int program_id(const struct bpf_program *prog, uint32_t *ret)
+{
+	struct bpf_prog_info info = { 0 };
+	uint32_t n = sizeof(info);
+	int e = bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &n);
+
+	if (e < 0)
+		return e;
+	*ret = info.id;
+	return 0;
+}
+
+/* Others may be effective as well (they can only refuse more); ours must be, for each attach type.
+ */
+int redirect_verify(const struct redirect *r, int cgroup_fd, char *why, size_t why_n)
+{
+	struct bpf_program *prog;
+
+	bpf_object__for_each_program(prog, r->skel->obj)
+	{
+		uint32_t id, ids[64], n = ARRAY_SIZE(ids), flags;
+		bool found = false;
+		int e;
+
+		e = program_id(prog, &id);
+		if (e < 0)
+			return e;
+		e = bpf_prog_query(cgroup_fd, bpf_program__expected_attach_type(prog),
+				   BPF_F_QUERY_EFFECTIVE, &flags, ids, &n);
+		if (e < 0) {
+			say(why, why_n, "the programs in effect cannot be read: %s", strerror(-e));
+			return e;
+		}
+		for (uint32_t i = 0; i < n && !found; i++)
+			found = ids[i] == id;
+		if (!found) {
+			say(why, why_n,
+			    "the BPF program %s (id %u) is loaded but not in effect on the cgroup",
+			    bpf_program__name(prog), id);
+			return -ESTALE;
+		}
+	}
+	return 0;
+}
+
+int redirect_netns_cookie(int socket_fd, uint64_t *ret)
+{
+	uint64_t cookie;
+	socklen_t n = sizeof(cookie);
+
+	if (getsockopt(socket_fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &n) < 0)
+		return -errno;
+	*ret = cookie;
+	return 0;
+}

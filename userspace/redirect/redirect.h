@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kernel side: load the programs, attach them to a cgroup, pin the links, mark sockets. libbpf is named in this folder only.
+ *
+ * Everything fails closed: until all programs are attached and pinned nothing is redirected, and once they are, a missing
+ * listener means "connection refused".
+ */
+#ifndef NONO_REDIRECT_REDIRECT_H
+#define NONO_REDIRECT_REDIRECT_H
+
+#include "base/defs.h"
+#include "wire/addr.h"
+
+struct redirect;
+
+/* What a marked socket of ours is (bpf/redirect.h: enum mark_kind). */
+enum redirect_mark { REDIRECT_TCP = 1, REDIRECT_DNS = 2, REDIRECT_EXPLICIT = 3 };
+
+/* One network namespace that is served. */
+struct redirect_netns {
+	uint64_t cookie;
+	uint16_t tcp4, tcp6, dns4, dns6, explicit4, explicit6; /* ports; 0 = none */
+	bool no_ipv6;                  /* ::1 does not exist there: v6 goes to ::ffff:127.0.0.1 */
+	struct addr local[8];          /* the namespace's own addresses besides loopback */
+	size_t local_count;
+};
+
+/*
+ * Opens and loads the object for this instance. Nothing is attached yet. On failure `why` (why_n bytes) gets one sentence that
+ * says what is missing and what to do. 0 or -errno.
+ */
+_must_check_ int redirect_load(uint32_t instance, struct redirect **ret, char *why, size_t why_n);
+
+/* Detaches nothing: pinned links stay. NULL is fine. */
+void redirect_free(struct redirect *r);
+
+/*
+ * Attaches every program to the cgroup and pins every link (and the maps) below `pin_dir`, which is made, mode 0700. All or
+ * nothing: on failure what was attached is taken back. Names the program id that is in the way, if one is.
+ */
+_must_check_ int redirect_attach(struct redirect *r, int cgroup_fd, const char *pin_dir, char *why, size_t why_n);
+
+/* Removes the pins: the programs go when their links do. Missing is fine. */
+void redirect_unpin(const char *pin_dir);
+
+_must_check_ int redirect_mark(struct redirect *r, int socket_fd, enum redirect_mark mark);
+_must_check_ int redirect_serve_netns(struct redirect *r, const struct redirect_netns *ns);
+
+/* Borrowed descriptors, for the proxy. */
+int redirect_tuple_fd(const struct redirect *r);
+int redirect_events_fd(const struct redirect *r);
+
+/* Is each of our programs in effect on this cgroup (others may be too)? 0, or -ESTALE with a sentence. */
+_must_check_ int redirect_verify(const struct redirect *r, int cgroup_fd, char *why, size_t why_n);
+
+/* The number of the namespace a socket lives in. */
+_must_check_ int redirect_netns_cookie(int socket_fd, uint64_t *ret);
+
+#endif

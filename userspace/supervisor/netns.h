@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The network namespace of one sandbox: made, furnished, and the proxy's listeners opened inside it
+ * by us, who stay outside.
+ */
+#ifndef NONO_SUPERVISOR_NETNS_H
+#define NONO_SUPERVISOR_NETNS_H
+
+#include "redirect/redirect.h"
+#include "supervisor/why.h"
+
+#define NETNS_DNS_V4 "198.18.0.2" /* the one address besides loopback: what resolv.conf names */
+
+struct netns {
+	int fd;			    /* -EBADF: the host's own */
+	int tcp4, tcp6, dns4, dns6; /* listeners; no v6 ones where ::1 does not exist */
+	struct redirect_netns serve;
+};
+
+#define NETNS_INIT                                                                           \
+	{                                                                                    \
+		.fd = -EBADF, .tcp4 = -EBADF, .tcp6 = -EBADF, .dns4 = -EBADF, .dns6 = -EBADF \
+	}
+
+/* A namespace without a way out, and the listeners in it. 0 or -errno and a sentence. We are back
+ * in our own in any case. */
+_must_check_ int netns_make_private(struct netns *ret, struct why *why);
+
+/* The listeners in the namespace we are in. */
+_must_check_ int netns_use_host(struct netns *ret, struct why *why);
+
+void netns_done(struct netns *n);
+
+#endif
