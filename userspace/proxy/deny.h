@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How a client learns that it was refused: in the words of the protocol that it speaks. TLS gets a
- * fatal access_denied alert, clear HTTP a 403 that explains, anything else a reset within a second.
+ * fatal access_denied alert, clear HTTP a 403 that explains, anything else a reset within a second (a beginning that may be HTTP counts as HTTP).
  * Never a hang, never a silent EOF.
  */
 #ifndef NONO_PROXY_DENY_H
