@@ -21,6 +21,8 @@ static const struct {
 	const char *help;
 } commands[] = {
 	{ "run", command_run, "run a command that reaches its allowed hosts and nothing else" },
+	{ "serve", command_serve, "a proxy for programs that are told of it; needs no root" },
+	{ "env", command_env, "print the variables that make programs use the proxy" },
 	{ "why", command_why, "say whether a host is allowed, and by which rule" },
 	{ "config", command_config, "check a configuration file, or show what is in force" },
 	{ "version", command_version, "print the version" },

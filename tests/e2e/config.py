@@ -161,6 +161,24 @@ def _():
     equal(result.out, "True\n", f"output ({result.err})")
 
 
+@test("limits.header_timeout_secs: half a head is answered with 408 after so long; bind_port: the proxy listens there in the sandbox")
+def _():
+    path = write("head.json", '{"version": 1, "bind_port": 3128, "limits": {"header_timeout_secs": 1}}')
+    code = """
+import os, socket, time
+print(os.environ['NONO_PROXY_URL'])
+s = socket.create_connection(('127.0.0.1', 3128), timeout=8)
+begun = time.monotonic()
+s.sendall(b'CONNECT api.exam')
+reply = b''
+while part := s.recv(4096):
+    reply += part
+print(reply[:12].decode(), 0.9 < time.monotonic() - begun < 6)
+"""
+    result = net.run(["--config", path], ["/usr/bin/python3", "-c", code])
+    equal(result.out, "http://127.0.0.1:3128\nHTTP/1.1 408 True\n", f"output ({result.err})")
+
+
 BAD = [
     # text, what follows FILE in the sentence, the reason for the row
     ("", ":1:1: ", "an empty file"),
@@ -172,6 +190,11 @@ BAD = [
     ('{"version": 1} /* ', ":1:16: this comment does not end", "an open comment"),
     ('{"version": 2}', ":1:13: version 2 is not known", "another version"),
     ('{"version": 1, "routes": []}', ':1:16: "routes" is not served yet by this version', "what is not served yet"),
+    ('{"version": 1,\n "bind_addr": "0.0.0.0"}', ':2:15: "0.0.0.0" means every address; name one address of this machine', "an address for all"),
+    ('{"version": 1,\n "bind_addr": "localhost"}', ':2:15: "localhost" is no address; say an IP address', "a name to listen on"),
+    ('{"version": 1,\n "bind_port": 65536}', ':2:15: "bind_port" must be from 0 to 65535, not 65536', "a port that there is not"),
+    ('{"version": 1, "limits": {\n"header_timeout_secs": 0}}', ':2:24: "header_timeout_secs" must be from 1 to 600, not 0', "no time"),
+    ('{"version": 1, "limits": {"max_request_body": 1}}', ':1:27: "max_request_body" is not served yet by this version', "a limit not served yet"),
     ("[" * 2000 + "]" * 2000, ":1:33: ", "nested deep"),
 ]
 
@@ -305,7 +328,7 @@ def _():
     equal((reply.returncode, reply.stdout, reply.stderr), (0, "", ""), "a good file")
     for words in (["config"], ["config", "check"], ["config", "check", "a", "b"], ["config", "chek", "x"], ["config", "show", "x"], ["config", "schema", "x"],
                   ["config", "check", net.path("no.json")], ["config", "show", "--allow-domain", "a..b"], ["config", "show", "--resolver", "dns.example"],
-                  ["config", "show", "--log-level", "loud"]):
+                  ["config", "show", "--log-level", "loud"], ["config", "show", "--listen", "::"], ["config", "show", "--port", "65536"]):
         reply = call(*words)
         equal((reply.returncode, reply.stdout), (2, ""), f"status and output of {words}")
         equal(reply.stderr.count("\n"), 1, f"one sentence for {words}: {reply.stderr!r}")
@@ -325,7 +348,12 @@ def _():
     equal(inner["allowed_hosts"], ["a.example", "b.example"], "rules add up")
     equal(inner["dns"]["servers"], ["192.0.2.2", "192.0.2.1"], "the option's server is asked first")
     equal((inner["limits"]["max_connections"], inner["monitor"], inner["log_level"], inner["audit"]["path"]), (9, True, "info", "/x/y"), "single values")
-    equal(inner["limits"]["connect_timeout_secs"], 10, "a default")
+    equal((inner["limits"]["connect_timeout_secs"], inner["limits"]["header_timeout_secs"]), (10, 10), "defaults")
+    equal((inner["bind_addr"], inner["bind_port"]), ("127.0.0.1", 0), "where to listen, by default")
+    bound = write("bound.json", '{"version": 1, "bind_addr": "::1", "bind_port": 8080, "limits": {"header_timeout_secs": 2}}')
+    for words, wanted in (([], ("::1", 8080)), (["--listen", "127.0.0.2"], ("127.0.0.2", 8080)), (["--port", "0"], ("::1", 0))):
+        other = shown("--config", bound, *words)["configuration"]
+        equal((other["bind_addr"], other["bind_port"], other["limits"]["header_timeout_secs"]), (*wanted, 2), f"the file, and over it {words}")
     again = shown("--config", write("again.json", json.dumps(inner)))
     equal(again["configuration"], inner, "what was shown, read again")
 
@@ -344,7 +372,13 @@ def _():
             ({"version": 1, "log_format": "json"}, True), ({"version": 1, "audit": {"path": "x"}}, False),
             ({"version": 1, "audit": {"path": "/x", "on_full": "deny"}}, True), ({"version": 1, "audit": {"on_full": "allow"}}, False),
             ({"version": 1, "limits": {"max_connections": 1000000}}, True), ({"version": 1, "limits": {"max_connections": 1000001}}, False),
-            ({"version": 1, "limits": {"max_connections": True}}, False), ({"version": 1, "routes": []}, False)]
+            ({"version": 1, "limits": {"max_connections": True}}, False), ({"version": 1, "routes": []}, False),
+            ({"version": 1, "bind_addr": "127.0.0.1"}, True), ({"version": 1, "bind_addr": "2001:DB8::1"}, True), ({"version": 1, "bind_addr": "::1%lo"}, False),
+            ({"version": 1, "bind_addr": "localhost"}, False), ({"version": 1, "bind_addr": ""}, False), ({"version": 1, "bind_addr": None}, False),
+            ({"version": 1, "bind_port": 0}, True), ({"version": 1, "bind_port": 65535}, True), ({"version": 1, "bind_port": 65536}, False),
+            ({"version": 1, "bind_port": -1}, False), ({"version": 1, "bind_port": "80"}, False), ({"version": 1, "limits": {"header_timeout_secs": 600}}, True),
+            ({"version": 1, "limits": {"header_timeout_secs": 601}}, False), ({"version": 1, "limits": {"header_timeout_secs": 0}}, False),
+            ({"version": 1, "limits": {"max_request_body": 1}}, False)]
     for value, right in rows:
         found = violations(value, schema)
         equal(not found, right, f"the schema on {value}: {found}")

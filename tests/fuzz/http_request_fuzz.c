@@ -44,7 +44,7 @@ static void check_written(const struct http_head *h)
 	struct buf out = BUF_INIT(2 * HTTP_HEAD_MAX);
 	static struct http_head again;
 
-	assert(http_write_request_line(&out, h->method, target) == 0);
+	assert(http_write_request_line(&out, h->method, target, 1) == 0);
 	assert(http_write_field(&out, "Host", h->host_count ? h->host : STR_LIT("x")) == 0);
 	check_rewritten(http_request_parse, &out, h, 1, &again);
 	if (again.field_count != SIZE_MAX) {

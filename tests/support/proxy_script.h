@@ -16,6 +16,8 @@
  *	...
  *	cmocka_unit_test_setup_teardown(test_x, rig_setup, rig_teardown)
  *
+ * A client of the explicit listener is rig_explicit(g, steps); it has to show RIG_TOKEN.
+ *
  * The teardown ends the server and fails the test if a descriptor, an operation, a coroutine or a
  * redirect entry is left.
  */
@@ -27,6 +29,14 @@
 
 #define RIG_ORIGINS_MAX 2048
 #define RIG_NAMES_MAX	512
+
+/* The session's token. */
+#define RIG_TOKEN "0123456789abcdef00112233445566778899aabbccddeeff0f1e2d3c4b5a6978"
+
+/* Our own listeners, as a client would address them. */
+#define RIG_LISTENER "127.0.0.1:40001"
+#define RIG_EXPLICIT "127.0.0.1:40002"
+#define RIG_DNS	     "127.0.0.1:53"
 
 struct rig_origin {
 	struct endpoint peer;
@@ -52,12 +62,14 @@ struct rig {
 	struct server server;
 	struct server_limits limits; /* may be changed before the server starts */
 	bool started;
-	int listener, udp;
+	bool no_auth;
+	int listener, explicit_listener, udp;
 	int audit_fd; /* a memfd; the audit's own descriptor may be another one for a while */
 	char *audit_text;
 
 	struct rig_origin origins[RIG_ORIGINS_MAX];
 	size_t origin_count, forgotten;
+	size_t explicit_count; /* clients of the explicit listener */
 	struct rig_name *names;
 	size_t name_count;
 	unsigned int resolves, raw_resolves; /* calls */
@@ -80,6 +92,9 @@ void rig_drain(struct rig *g, nsec_t grace);
 void rig_allow(struct rig *g, const char *pattern);
 void rig_deny(struct rig *g, const char *pattern);
 void rig_cidr(struct rig *g, const char *text);
+
+/* The explicit listener asks for no token. */
+void rig_no_auth(struct rig *g);
 void rig_start(struct rig *g);
 
 /* What a DNS answer would have bound. Addresses, separated by blanks. */
@@ -99,6 +114,9 @@ struct rig_name *rig_resolves_raw(struct rig *g, const char *name, uint16_t type
 /* A redirected connection; `to` NULL: without an entry. */
 struct script_peer *rig_client(struct rig *g, const char *to, const struct script_step *steps);
 
+/* A client of the explicit listener. */
+struct script_peer *rig_explicit(struct rig *g, const struct script_step *steps);
+
 /* Runs until nothing can happen any more; fails the test if it does not come to rest. */
 void rig_run(struct rig *g);
 
@@ -110,6 +128,9 @@ void rig_call(struct rig *g, void (*fn)(void *arg), void *arg);
 
 /* Steps that live as long as the rig. */
 const struct script_step *rig_steps(struct rig *g, const struct script_step *steps, size_t n);
+
+/* One view behind the other, as long as the rig lives. */
+struct str rig_joined(struct rig *g, struct str a, struct str b);
 
 #define STEPS(g, ...)                                                               \
 	rig_steps(g, (const struct script_step[]){ __VA_ARGS__, SCRIPT_END },       \
@@ -165,7 +186,9 @@ void rig_expect_sent(const struct script_peer *p, struct str want);
 /*
  * One scenario, run once as it is and then once for each of its operations, which fails. `play`
  * sets up, runs to rest, and may check what holds whatever failed. After each round: nothing is
- * left open, and the records of the one connection are one refusal, or one open and one close.
+ * left open, and the records of the one redirected connection are one refusal, or one open and one
+ * close; of a client of the explicit listener (which may send several requests, or be gone before
+ * its first), as many opens as closes.
  */
 void rig_sweep(void **state, void (*play)(struct rig *g));
 

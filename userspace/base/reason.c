@@ -172,6 +172,11 @@ const char *reason_hint(enum reason r, const char *target, uint16_t port, char *
 	case HINT_LIMIT:
 		(void)snprintf(out, n, "to allow more: --max-connections N");
 		break;
+	case HINT_TOKEN:
+		(void)snprintf(out, n,
+			       "present $NONO_PROXY_TOKEN as Proxy-Authorization: Bearer, or in the "
+			       "proxy's URL: http://nono:TOKEN@HOST:PORT");
+		break;
 	}
 	return out;
 }

@@ -19,6 +19,7 @@ enum hint_kind {
 	HINT_CIDR,   /* --allow-cidr ADDR/LEN:PORT */
 	HINT_DENY,   /* remove the --deny-domain that matched */
 	HINT_LIMIT,  /* raise --max-connections */
+	HINT_TOKEN,  /* how to present the session token */
 };
 
 /*
@@ -40,8 +41,8 @@ enum hint_kind {
 	X(HOST_MISMATCH, 403, "host_denied", HINT_DOMAIN, "the request names %T, which is not a name of the address it goes to")   \
 	X(TLS_MALFORMED, 400, "host_denied", HINT_NONE, "the TLS connection to %T begins with a malformed ClientHello")            \
 	X(HTTP_MALFORMED, 400, NULL, HINT_NONE, "the request is malformed")                                                        \
-	X(TOKEN_MISSING, 407, "authentication_failed", HINT_NONE, "the request carries no session token")                          \
-	X(TOKEN_INVALID, 407, "authentication_failed", HINT_NONE, "the session token is wrong")                                    \
+	X(TOKEN_MISSING, 407, "authentication_failed", HINT_TOKEN, "the request carries no session token")                          \
+	X(TOKEN_INVALID, 407, "authentication_failed", HINT_TOKEN, "the session token is wrong")                                    \
 	X(ROUTE_UNKNOWN, 404, NULL, HINT_NONE, "no route has this prefix")                                                         \
 	X(ENDPOINT_NOT_ALLOWED, 403, "endpoint_policy", HINT_NONE, "the route does not allow this method and path")                \
 	X(METHOD_REFUSED, 405, NULL, HINT_NONE, "this method is refused")                                                          \

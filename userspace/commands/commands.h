@@ -9,6 +9,8 @@
 #define EXIT_OURS  125 /* our failure before COMMAND ran */
 
 int command_run(int argc, char **argv);
+int command_serve(int argc, char **argv);
+int command_env(int argc, char **argv);
 int command_why(int argc, char **argv);
 int command_config(int argc, char **argv);
 int command_version(int argc, char **argv);

@@ -11,9 +11,8 @@
 #include "config/fields.h"
 #include "io/log.h"
 
-/* Who asks: behind sudo it is the user, whose own file may be believed. Only root's environment can
- * be sudo's. */
-static uid_t caller(void)
+/* Only root's environment can be sudo's. */
+uid_t options_caller(void)
 {
 	const char *text = geteuid() == 0 ? getenv("SUDO_UID") : NULL;
 	unsigned long uid;
@@ -45,11 +44,17 @@ static int load_file(struct options *o)
 	};
 	int r;
 
+	if (o->no_config && o->config_file) {
+		log_error("--config and --no-config: say one of them");
+		return -EINVAL;
+	}
+	if (o->no_config)
+		return 0;
 	/* A relative one is to be ignored, says the XDG Base Directory Specification. */
 	if (home && home[0] == '/' &&
 	    snprintf(user, sizeof(user), "%s/nono-proxy/config.json", home) < (int)sizeof(user))
 		places.user = user;
-	r = config_load(&o->config, &places, caller(), why, sizeof(why));
+	r = config_load(&o->config, &places, options_caller(), why, sizeof(why));
 	if (r < 0)
 		log_error("%s", why);
 	return r;
@@ -83,6 +88,18 @@ static int check_words(const struct options *o)
 	int r = one_of("--log-level", o->log_level, "log_level");
 
 	return r < 0 ? r : one_of("--log-format", o->log_format, "log_format");
+}
+
+static int check_listen(const struct options *o)
+{
+	const char *fault;
+	struct addr a;
+
+	if (o->listen && config_bind_parse(o->listen, &a, &fault) < 0) {
+		log_error("--listen: %s %s", o->listen, fault);
+		return -EINVAL;
+	}
+	return 0;
 }
 
 static int too_many(int r, const char *what)
@@ -124,15 +141,22 @@ static void set_text(struct config_text *field, const char *option, const char *
 		*field = (struct config_text){ option, value };
 }
 
+static void set_number(struct config_number *field, const char *option,
+		       const struct option_number *given)
+{
+	if (given->given)
+		*field = (struct config_number){ option, given->v };
+}
+
 static void set_values(struct options *o)
 {
 	struct config *c = &o->config;
 
 	if (o->monitor)
 		c->monitor = (struct config_flag){ "--monitor", true };
-	if (o->max_connections)
-		c->max_connections = (struct config_number){ "--max-connections",
-							     o->max_connections };
+	set_number(&c->max_connections, "--max-connections", &o->max_connections);
+	set_number(&c->bind_port, "--port", &o->port);
+	set_text(&c->bind_addr, "--listen", o->listen);
 	set_text(&c->audit_path, "--audit-log", o->audit_log);
 	set_text(&c->log_level, "--log-level", o->log_level);
 	set_text(&c->log_format, "--log-format", o->log_format);
@@ -140,7 +164,8 @@ static void set_values(struct options *o)
 
 int options_load(struct options *o)
 {
-	if (check_words(o) < 0 || add_servers(o) < 0 || load_file(o) < 0 || add_rules(o) < 0)
+	if (check_words(o) < 0 || check_listen(o) < 0 || add_servers(o) < 0 || load_file(o) < 0 ||
+	    add_rules(o) < 0)
 		return -EINVAL;
 	set_values(o);
 	return 0;

@@ -2,18 +2,24 @@
 #include "commands/options.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/meant.h"
 #include "io/log.h"
 
+#define DRAIN_SECS 5
+
 enum value_kind {
 	VALUE_FLAG,   /* bool */
 	VALUE_STRING, /* const char * */
 	VALUE_LIST,   /* struct string_list */
-	VALUE_COUNT,  /* uint32_t, 1 … 1000000 */
-	VALUE_ALLOW,  /* a rule */
+	VALUE_COUNT,  /* struct option_number, as the next three */
+	VALUE_PORT,
+	VALUE_SECONDS,
+	VALUE_DESCRIPTOR,
+	VALUE_ALLOW, /* a rule */
 	VALUE_DENY,
 	VALUE_CIDR,
 };
@@ -26,13 +32,26 @@ struct option_entry {
 	const char *help;
 };
 
-#define POLICY	  (COMMAND_RUN | COMMAND_WHY | COMMAND_CONFIG_SHOW)
-#define RUN	  (COMMAND_RUN | COMMAND_CONFIG_SHOW)
+static const struct {
+	uint32_t min, max;
+} ranges[] = {
+	[VALUE_COUNT] = { 1, 1000000 },
+	[VALUE_PORT] = { 0, UINT16_MAX },
+	[VALUE_SECONDS] = { 0, 3600 },
+	[VALUE_DESCRIPTOR] = { 0, INT_MAX },
+};
+
+#define POLICY	  (COMMAND_RUN | COMMAND_SERVE | COMMAND_WHY | COMMAND_CONFIG_SHOW)
+#define PROXY	  (COMMAND_RUN | COMMAND_SERVE | COMMAND_CONFIG_SHOW)
+#define SESSION	  (COMMAND_RUN | COMMAND_SERVE) /* what is no field of a file */
+#define WORDLESS  (COMMAND_SERVE | COMMAND_ENV)
 #define AT(field) offsetof(struct options, field)
 
 static const struct option_entry table[] = {
 	{ "config", "FILE", VALUE_STRING, AT(config_file), POLICY,
 	  "read this configuration file; options add to it" },
+	{ "no-config", NULL, VALUE_FLAG, AT(no_config), COMMAND_SERVE,
+	  "read no configuration file" },
 	{ "allow-domain", "PATTERN", VALUE_ALLOW, 0, POLICY,
 	  "let connections to this host through: example.com, *.example.com, *, each with optional "
 	  ":PORT" },
@@ -44,23 +63,39 @@ static const struct option_entry table[] = {
 	  "ask this DNS server instead of the system's; may be repeated" },
 	{ "monitor", NULL, VALUE_FLAG, AT(monitor), POLICY,
 	  "decide and record, but let pass; what is always refused is refused all the same" },
-	{ "max-connections", "N", VALUE_COUNT, AT(max_connections), RUN,
+	{ "listen", "ADDR", VALUE_STRING, AT(listen), COMMAND_SERVE | COMMAND_CONFIG_SHOW,
+	  "listen on this address of the machine (127.0.0.1)" },
+	{ "port", "N", VALUE_PORT, AT(port), PROXY,
+	  "the port for clients that know of the proxy (0: the kernel chooses)" },
+	{ "token-file", "FILE", VALUE_STRING, AT(token_file), SESSION,
+	  "the token that clients must show: 64 lower-case hex digits (a fresh one)" },
+	{ "no-auth", NULL, VALUE_FLAG, AT(no_auth), COMMAND_SERVE,
+	  "serve whoever reaches the port, without a token" },
+	{ "max-connections", "N", VALUE_COUNT, AT(max_connections), PROXY,
 	  "at most so many at a time (1024)" },
-	{ "audit-log", "FILE", VALUE_STRING, AT(audit_log), RUN,
+	{ "audit-log", "FILE", VALUE_STRING, AT(audit_log), PROXY,
 	  "append the record of every decision here (/var/log/nono-proxy/audit.jsonl)" },
 	{ "user", "USER", VALUE_STRING, AT(user), COMMAND_RUN,
 	  "run COMMAND as this user (default: who called sudo)" },
 	{ "net", "private|host", VALUE_STRING, AT(net), COMMAND_RUN,
 	  "a network namespace without any way out (private, the default), or the host's" },
-	{ "quiet", NULL, VALUE_FLAG, AT(quiet), COMMAND_RUN, "no summary of refusals at the end" },
-	{ "verbose", NULL, VALUE_FLAG, AT(verbose), COMMAND_RUN,
-	  "tell each refusal as it happens" },
-	{ "log-level", "LEVEL", VALUE_STRING, AT(log_level), RUN, "error, warn, info or debug" },
-	{ "log-format", "text|json", VALUE_STRING, AT(log_format), RUN,
+	{ "proxy-env", NULL, VALUE_FLAG, AT(proxy_env), COMMAND_RUN,
+	  "also set HTTP_PROXY and the like, for programs that work with a proxy only" },
+	{ "drain-timeout", "S", VALUE_SECONDS, AT(drain_timeout_secs), COMMAND_SERVE,
+	  "at the end, wait so many seconds for open connections (5)" },
+	{ "owner-fd", "N", VALUE_DESCRIPTOR, AT(owner_fd), COMMAND_SERVE,
+	  "end when the other end of this descriptor, a socket or a pipe, is closed" },
+	{ "quiet", NULL, VALUE_FLAG, AT(quiet), SESSION, "no summary of refusals at the end" },
+	{ "verbose", NULL, VALUE_FLAG, AT(verbose), SESSION, "tell each refusal as it happens" },
+	{ "log-level", "LEVEL", VALUE_STRING, AT(log_level), PROXY, "error, warn, info or debug" },
+	{ "log-format", "text|json", VALUE_STRING, AT(log_format), PROXY,
 	  "how log lines are written" },
+	{ "format", "sh|json", VALUE_STRING, AT(format), COMMAND_ENV,
+	  "lines for a shell (sh, the default), or one JSON object" },
 	{ "resolved", "IP", VALUE_LIST, AT(resolved), COMMAND_WHY,
 	  "suppose that the name has this address; may be repeated" },
-	{ "json", NULL, VALUE_FLAG, AT(json), COMMAND_WHY | COMMAND_VERSION, "answer in JSON" },
+	{ "json", NULL, VALUE_FLAG, AT(json), COMMAND_WHY | COMMAND_VERSION | COMMAND_SERVE,
+	  "answer in JSON" },
 	{ "help", NULL, VALUE_FLAG, AT(help), ~0u, "this text" },
 };
 
@@ -69,6 +104,7 @@ void options_init(struct options *o)
 	memset(o, 0, sizeof(*o));
 	arena_init(&o->arena, 16 * 1024 * 1024);
 	config_init(&o->config);
+	o->drain_timeout_secs.v = DRAIN_SECS;
 }
 
 void options_done(struct options *o)
@@ -144,18 +180,19 @@ static int add_item(struct options *o, struct string_list *l, const char *value)
 	return 0;
 }
 
-static int set_count(const struct option_entry *e, uint32_t *field, const char *value)
+static int set_number(const struct option_entry *e, struct option_number *field, const char *value)
 {
-	char *end;
+	uint32_t min = ranges[e->kind].min, max = ranges[e->kind].max;
 	unsigned long n;
+	char *end;
 
 	errno = 0;
 	n = strtoul(value, &end, 10);
-	if (value[0] < '0' || value[0] > '9' || *end || errno || n == 0 || n > 1000000) {
-		log_error("--%s %s: not a number from 1 to 1000000", e->name, value);
+	if (value[0] < '0' || value[0] > '9' || *end || errno || n < min || n > max) {
+		log_error("--%s %s: not a number from %u to %u", e->name, value, min, max);
 		return -EINVAL;
 	}
-	*field = (uint32_t)n;
+	*field = (struct option_number){ true, (uint32_t)n };
 	return 0;
 }
 
@@ -173,7 +210,10 @@ static int set_option(struct options *o, const struct option_entry *e, const cha
 	case VALUE_LIST:
 		return add_item(o, (struct string_list *)(void *)field, value);
 	case VALUE_COUNT:
-		return set_count(e, (uint32_t *)(void *)field, value);
+	case VALUE_PORT:
+	case VALUE_SECONDS:
+	case VALUE_DESCRIPTOR:
+		return set_number(e, (struct option_number *)(void *)field, value);
 	case VALUE_ALLOW:
 	case VALUE_DENY:
 	case VALUE_CIDR:
@@ -242,6 +282,10 @@ int options_parse(struct options *o, enum command_bit command, int argc, char **
 
 		if (r < 0)
 			return r;
+	}
+	if (words.n && !o->help && (command & WORDLESS)) {
+		log_error("%s takes options only", command == COMMAND_SERVE ? "serve" : "env");
+		return -EINVAL;
 	}
 	o->args = words.items;
 	o->arg_count = words.n;

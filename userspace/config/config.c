@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "config/fields.h"
+#include "policy/address.h"
 #include "policy/name.h"
 
 #define ARENA_MAX (32 * 1024 * 1024)
@@ -20,8 +21,8 @@ static void set_default(struct config *c, const struct config_field *f)
 		((struct config_number *)at)->v = f->fallback;
 	else if (f->kind == CONFIG_WORD)
 		((struct config_text *)at)->v = f->words[f->fallback];
-	else if (f->kind == CONFIG_PATH)
-		((struct config_text *)at)->v = f->fallback_path;
+	else if (f->kind == CONFIG_PATH || f->kind == CONFIG_BIND)
+		((struct config_text *)at)->v = f->fallback_text;
 }
 
 void config_init(struct config *c)
@@ -85,4 +86,26 @@ bool config_server_valid(const char *text)
 	uint16_t port;
 
 	return host_port_parse(str_of(text), &h, &port) && h.is_addr;
+}
+
+int config_bind_parse(const char *text, struct addr *ret, const char **ret_fault)
+{
+	struct addr a;
+
+	if (!addr_parse(str_of(text), &a)) {
+		*ret_fault = "is no address; say an IP address, such as 127.0.0.1 or ::1";
+		return -EINVAL;
+	}
+	a = addr_unmap(&a);
+	if (addr_eq(&a, &(struct addr){ .family = a.family })) {
+		*ret_fault = "means every address; name one address of this machine";
+		return -EINVAL;
+	}
+	/* Multicast, broadcast and the like. */
+	if (addr_classify(&a, NULL, NULL) == ADDR_SPECIAL) {
+		*ret_fault = "is no machine's address; name one address of this machine";
+		return -EINVAL;
+	}
+	*ret = a;
+	return 0;
 }

@@ -41,8 +41,11 @@ struct config {
 	const char **servers; /* of DNS; none: the system's */
 	size_t server_count;
 	struct config_flag monitor;
+	struct config_text bind_addr;
+	struct config_number bind_port;
 	struct config_number dns_timeout_ms, max_labels_per_wildcard;
-	struct config_number max_connections, idle_timeout_secs, connect_timeout_secs;
+	struct config_number max_connections;
+	struct config_number idle_timeout_secs, connect_timeout_secs, header_timeout_secs;
 	struct config_text audit_path, audit_on_full, log_level, log_format;
 };
 
@@ -56,6 +59,12 @@ _must_check_ int config_add_server(struct config *c, const char *text);
 
 /* Is this "ADDR" or "ADDR:PORT"? */
 _must_check_ bool config_server_valid(const char *text);
+
+/*
+ * An address to listen on: one that a single machine can have. 0, or -EINVAL and what is wrong with it, to be read behind
+ * the text.
+ */
+_must_check_ int config_bind_parse(const char *text, struct addr *ret, const char **ret_fault);
 
 /*
  * Adds what the text of a file says; `name` is the file's, for people. 0, or -EINVAL or -ENOMEM with "NAME:LINE:COLUMN:

@@ -179,6 +179,18 @@ static int decode_path(struct decoder *d, const struct config_field *f, const js
 	return set_text(d, f, arena_strdup(&d->c->arena, text), at);
 }
 
+static int decode_bind(struct decoder *d, const struct config_field *f, const json_t *v, size_t at)
+{
+	const char *text = json_string_value(v), *fault;
+	struct addr a;
+
+	if (!text)
+		return wrong_type(d, f, "a string", v, at);
+	if (config_bind_parse(text, &a, &fault) < 0)
+		return refuse(d, at, "\"%.100s\" %s", text, fault);
+	return set_text(d, f, arena_strdup(&d->c->arena, text), at);
+}
+
 /* ---- lists ---- */
 
 static int decode_rule(struct decoder *d, const struct config_field *f, const char *text, size_t at)
@@ -257,6 +269,8 @@ static int decode_value(struct decoder *d, const struct config_field *f, const j
 		return decode_word(d, f, v, at->value);
 	case CONFIG_PATH:
 		return decode_path(d, f, v, at->value);
+	case CONFIG_BIND:
+		return decode_bind(d, f, v, at->value);
 	case CONFIG_ALLOW:
 	case CONFIG_DENY:
 	case CONFIG_CIDR:

@@ -14,6 +14,7 @@ enum config_kind {
 	CONFIG_NUMBER, /* struct config_number, min … max */
 	CONFIG_WORD,   /* struct config_text, one of `words` */
 	CONFIG_PATH,   /* struct config_text, absolute */
+	CONFIG_BIND,   /* struct config_text, an address to listen on */
 	CONFIG_ALLOW,  /* lists of rules */
 	CONFIG_DENY,
 	CONFIG_CIDR,
@@ -29,7 +30,7 @@ struct config_field {
 	uint32_t min, max;
 	uint32_t fallback;	   /* of a number; of a word its place in `words` */
 	const char *const *words;  /* NULL-terminated */
-	const char *fallback_path; /* of a path */
+	const char *fallback_text; /* of a path or an address */
 	const char *help;
 };
 

@@ -91,6 +91,7 @@ static void put_value(struct json *j, const struct config *c, const struct confi
 		break;
 	case CONFIG_WORD:
 	case CONFIG_PATH:
+	case CONFIG_BIND:
 		json_kv_str(j, f->name, ((const struct config_text *)at)->v);
 		break;
 	case CONFIG_ALLOW:
@@ -183,7 +184,12 @@ static void put_type(struct json *j, const struct config_field *f)
 	case CONFIG_PATH:
 		json_kv_str(j, "type", "string");
 		json_kv_str(j, "pattern", "^/");
-		json_kv_str(j, "default", f->fallback_path);
+		json_kv_str(j, "default", f->fallback_text);
+		break;
+	case CONFIG_BIND:
+		json_kv_str(j, "type", "string");
+		json_kv_str(j, "pattern", "^[0-9A-Fa-f:.]+$");
+		json_kv_str(j, "default", f->fallback_text);
 		break;
 	case CONFIG_ALLOW:
 	case CONFIG_DENY:

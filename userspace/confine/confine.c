@@ -66,6 +66,12 @@ int confine_fds(int first, const int *keep, size_t n)
 	}
 }
 
+/* Without privilege the bounding set cannot be changed. It is of no use to a process that can get no new privileges. */
+static bool bounding_is_moot(int error)
+{
+	return error == EPERM && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
+}
+
 static int drop_bounding(uint64_t keep)
 {
 	for (int cap = 0; cap < CAP_BITS; cap++) {
@@ -74,7 +80,7 @@ static int drop_bounding(uint64_t keep)
 		if (has < 0)
 			return errno == EINVAL ? 0 : -errno;
 		if (has && !(keep & cap_bit(cap)) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
-			return -errno;
+			return bounding_is_moot(errno) ? 0 : -errno;
 	}
 	return 0;
 }

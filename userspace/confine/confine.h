@@ -30,7 +30,8 @@ _must_check_ int confine_identity(uid_t uid, gid_t gid);
 
 /*
  * Leaves these capabilities, as far as the process has them, in the permitted, effective and
- * bounding sets; inheritable and ambient are empty. 0 = none. A bit per CAP_ number.
+ * bounding sets; inheritable and ambient are empty. 0 = none. A bit per CAP_ number. The bounding
+ * set stays as it is for a process that has no right to change it and, by no_new_privs, no use for it.
  */
 _must_check_ int confine_capabilities(uint64_t keep);
 

@@ -19,6 +19,7 @@
 static const char *log_name = "nono-proxy";
 static enum log_level log_max = LOG_LEVEL_WARN;
 static bool log_json;
+static char last_error[TEXT_MAX];
 
 static const char *const words[] = {
 	[LOG_LEVEL_ERROR] = "error",
@@ -43,6 +44,11 @@ bool log_level_parse(const char *word, enum log_level *ret)
 		}
 	}
 	return false;
+}
+
+const char *log_last_error(void)
+{
+	return last_error;
 }
 
 /* Controls, DEL and the two-byte forms of U+0080 to U+009F, which some terminals obey too. */
@@ -77,6 +83,8 @@ __attribute__((format(printf, 2, 0))) static void say(enum log_level level, cons
 
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	clean(text);
+	if (level == LOG_LEVEL_ERROR)
+		memcpy(last_error, text, sizeof(text));
 	if (log_json ? !write_json(&line, level, text)
 		     : buf_printf(&line, "%s: %s", log_name, text) < 0)
 		return;

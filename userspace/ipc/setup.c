@@ -234,6 +234,7 @@ static const char *const *read_list(struct reader *r)
 	X(connect_timeout_ms)     \
 	X(first_bytes_timeout_ms) \
 	X(idle_timeout_ms)        \
+	X(header_timeout_ms)      \
 	X(log_level)
 
 static int put_rule(struct buf *b, const struct setup_rule *rule)
@@ -263,6 +264,8 @@ static int put_proxy(struct buf *b, const struct proxy_setup *s, uint32_t presen
 	if (r == 0)
 		r = put_z(b, s->resolvers);
 	if (r == 0)
+		r = put_z(b, s->token);
+	if (r == 0)
 		r = put_u64(b, s->netns_cookie);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(numbers); i++)
 		r = buf_append_u32(b, numbers[i]);
@@ -272,6 +275,8 @@ static int put_proxy(struct buf *b, const struct proxy_setup *s, uint32_t presen
 		r = put_bool(b, s->log_json);
 	if (r == 0)
 		r = put_bool(b, s->verbose);
+	if (r == 0)
+		r = put_bool(b, s->no_auth);
 	if (r == 0)
 		r = buf_append_u32(b, present);
 	if (r == 0)
@@ -329,6 +334,7 @@ int proxy_setup_get(struct message *m, struct arena *arena, struct proxy_setup *
 	s.session = read_z(&rd);
 	s.cgroup = read_z(&rd);
 	s.resolvers = read_z(&rd);
+	s.token = read_z(&rd);
 	s.netns_cookie = get_u64(&rd.c);
 #define X(field) s.field = cursor_u32(&rd.c);
 	PROXY_NUMBERS(X)
@@ -336,6 +342,7 @@ int proxy_setup_get(struct message *m, struct arena *arena, struct proxy_setup *
 	s.monitor = read_bool(&rd);
 	s.log_json = read_bool(&rd);
 	s.verbose = read_bool(&rd);
+	s.no_auth = read_bool(&rd);
 	present = cursor_u32(&rd.c);
 	read_rules(&rd, &s);
 	r = reader_result(&rd);

@@ -17,6 +17,7 @@ enum proxy_fd {
 	PROXY_FD_TCP6, /* ::1 */
 	PROXY_FD_DNS4, /* UDP, 127.0.0.1 */
 	PROXY_FD_DNS6, /* UDP, ::1 */
+	PROXY_FD_EXPLICIT,   /* listener for clients that speak to a proxy on purpose */
 	PROXY_FD_ORIG_TUPLE, /* BPF map: original destinations */
 	PROXY_FD_EVENTS,     /* BPF ring buffer: what the kernel refused */
 	PROXY_FD_AUDIT,	     /* append-only file */
@@ -32,31 +33,28 @@ struct proxy_setup {
 	const char *session;   /* 16 hex digits: names the sandbox in the audit */
 	const char *cgroup;    /* path below the mount, for the audit */
 	const char *resolvers; /* "" = the system's */
+	const char *token;     /* of the explicit listener; "" only with no_auth */
 	uint64_t netns_cookie; /* of the sandbox */
 	uint32_t uid, gid;     /* what the proxy becomes; 0 = stay as it is (serve) */
 	uint32_t max_connections;
 	uint32_t max_names_per_wildcard;
 	uint32_t dns_timeout_ms, connect_timeout_ms, first_bytes_timeout_ms, idle_timeout_ms;
+	uint32_t header_timeout_ms;
 	uint32_t log_level;
 	bool monitor, log_json, verbose;
+	bool no_auth; /* the explicit listener asks for no token */
 	const struct setup_rule *rules;
 	size_t rule_count;
 	int fds[PROXY_FD_COUNT];
 };
 
-#define PROXY_SETUP_INIT                                                               \
-	{                                                                              \
-		.session = "", .cgroup = "", .resolvers = "", .max_connections = 1024, \
-		.max_names_per_wildcard = 256, .dns_timeout_ms = 5000,                 \
-		.connect_timeout_ms = 10000, .first_bytes_timeout_ms = 3000,           \
-		.idle_timeout_ms = 3600 * 1000, .log_level = 1,                        \
-		.fds = { -EBADF,                                                       \
-			 -EBADF,                                                       \
-			 -EBADF,                                                       \
-			 -EBADF,                                                       \
-			 -EBADF,                                                       \
-			 -EBADF,                                                       \
-			 -EBADF }                                                      \
+#define PROXY_SETUP_INIT                                                                        \
+	{                                                                                       \
+		.session = "", .cgroup = "", .resolvers = "", .token = "",                      \
+		.max_connections = 1024, .max_names_per_wildcard = 256, .dns_timeout_ms = 5000, \
+		.connect_timeout_ms = 10000, .first_bytes_timeout_ms = 3000,                    \
+		.idle_timeout_ms = 3600 * 1000, .header_timeout_ms = 10000, .log_level = 1,     \
+		.fds = { [0 ... PROXY_FD_COUNT - 1] = -EBADF }                                  \
 	}
 
 /* Sends it. 0 or -errno; -E2BIG or -ENOSPC: it does not fit. */

@@ -15,7 +15,10 @@
 void audit_init(struct audit *a, int fd, const char *session, const char *cgroup,
 		const uint8_t seed[16])
 {
-	*a = (struct audit){ .fd = fd, .session = session, .cgroup = cgroup };
+	memset(a, 0, sizeof(*a)); /* too much for a compound literal on the stack */
+	a->fd = fd;
+	a->session = session;
+	a->cgroup = *cgroup ? cgroup : NULL;
 	refusals_init(&a->refusals, seed);
 }
 
@@ -108,6 +111,7 @@ void audit_refusal(struct audit *a, struct event *e, nsec_t now)
 	struct refusal *r = refusals_count(&a->refusals, e->target ? e->target : "", e->port,
 					   e->reason, count);
 
+	recent_add(&a->recent, e->target ? e->target : "", e->port, e->reason, unix_ms());
 	if (!r) { /* the table is full: every one is written, none is hidden */
 		audit_note(a, e);
 		return;

@@ -10,6 +10,7 @@
 #define NONO_PROXY_AUDIT_H
 
 #include "policy/event.h"
+#include "policy/recent.h"
 #include "policy/refusals.h"
 
 struct audit {
@@ -18,12 +19,14 @@ struct audit {
 	uint64_t seq, lost;
 	bool failing; /* said so already */
 	struct refusals refusals;
+	struct recent recent; /* the last ones, for the sandbox itself */
 	/* Tells the supervisor: `count` more refusals of this target. -EAGAIN: later. NULL: nobody
 	 * to tell. */
 	int (*note)(void *arg, const struct refusal *r, uint32_t count);
 	void *note_arg;
 };
 
+/* `cgroup` may be "": there is none. */
 void audit_init(struct audit *a, int fd, const char *session, const char *cgroup,
 		const uint8_t seed[16]);
 

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/cleartext.h"
 
-#include <string.h>
-
 #include "proxy/exchange.h"
 
 /* What one connection's requests have in common. */
 struct cleartext {
 	const struct route *route; /* NULL: by name */
-	struct host at;		   /* by name: whose upstream c->up is … */
-	const struct rule *rule;   /* … and what allowed it */
+	struct route_last last;	   /* by name */
 };
 
 /* A known route has one upstream for all its names. */
@@ -30,28 +27,6 @@ static enum reason admit_routed(struct conn *c, const struct route *r, const str
 	return reason;
 }
 
-/* Another name is another upstream. */
-static enum reason admit_named(struct conn *c, struct cleartext *t, const struct host *h)
-{
-	enum reason reason;
-
-	if (h->is_addr)
-		return REASON_CIDR_NOT_ALLOWED;
-	if (c->up >= 0 && strcmp(t->at.name, h->name) == 0) {
-		c->rule = t->rule;
-		return REASON_NONE;
-	}
-	if (c->up >= 0)
-		loop_close(c->server->loop, &c->up);
-	c->dialled = (struct addr){ 0 };
-	reason = route_by_name(c, h);
-	if (!reason) {
-		t->at = *h;
-		t->rule = c->rule;
-	}
-	return reason;
-}
-
 static enum reason admit(struct conn *c, void *arg, const struct http_head *head)
 {
 	struct cleartext *t = arg;
@@ -64,7 +39,9 @@ static enum reason admit(struct conn *c, void *arg, const struct http_head *head
 	conn_set_target(c, h.name, NULL);
 	if (port != c->port)
 		return REASON_HOST_MISMATCH;
-	return t->route ? admit_routed(c, t->route, &h) : admit_named(c, t, &h);
+	if (t->route)
+		return admit_routed(c, t->route, &h);
+	return h.is_addr ? REASON_CIDR_NOT_ALLOWED : route_again(c, &t->last, &h);
 }
 
 bool cleartext_serve(struct conn *c, const struct route *r)

@@ -7,6 +7,7 @@
 
 #include "io/log.h"
 #include "proxy/dns.h"
+#include "proxy/explicit.h"
 #include "proxy/transparent.h"
 #include "wire/tls_hello.h"
 
@@ -23,6 +24,7 @@ static void event_of(const struct conn *c, struct event *e)
 	e->path = c->path[0] ? c->path : NULL;
 	e->target = c->target[0] ? c->target : NULL;
 	e->port = c->port;
+	e->auth_mechanism = c->auth;
 	e->rule = c->rule ? c->rule->text : NULL;
 	e->sni = c->sni[0] ? c->sni : NULL;
 	e->resolved_ip = c->dialled;
@@ -52,7 +54,7 @@ void conn_refusal_record(struct conn *c, enum reason reason)
 	event_of(c, &e);
 	e.kind = EVENT_OPEN;
 	e.reason = reason;
-	e.status = reason_status(reason);
+	e.status = c->status ? c->status : reason_status(reason);
 	c->refused = true;
 	audit_refusal(c->server->audit, &e, loop_now(c->server->loop));
 }
@@ -79,6 +81,8 @@ void conn_set_request(struct conn *c, enum event_mode mode, const struct http_he
 	c->mode = mode;
 	c->requested = loop_now(c->server->loop);
 	c->opened = c->refused = false;
+	c->status = 0;
+	c->auth = NULL;
 	(void)snprintf(c->method, sizeof(c->method), "%.*s", STR_FMT(h ? h->method : STR_LIT("")));
 	(void)snprintf(c->path, sizeof(c->path), "%.*s",
 		       query ? (int)(query - path.p) : (int)path.n, path.p);
@@ -170,7 +174,9 @@ static void conn_run(void *arg)
 	struct conn *c = arg;
 	bool served = false;
 
-	if (conn_identify(c)) {
+	if (c->by_choice) {
+		served = explicit_serve(c);
+	} else if (conn_identify(c)) {
 		if (c->origin.to.port == DNS_PORT) {
 			dns_serve_stream(c->server, c->fd, &c->origin);
 			/* A reset would destroy answers on their way. */
@@ -184,7 +190,7 @@ static void conn_run(void *arg)
 	conn_finish(c, c->end);
 }
 
-int conn_start(struct server *s, int fd, const struct endpoint *peer)
+int conn_start(struct server *s, int fd, const struct endpoint *peer, bool by_choice)
 {
 	struct conn *c = calloc(1, sizeof(*c));
 	int r;
@@ -199,7 +205,8 @@ int conn_start(struct server *s, int fd, const struct endpoint *peer)
 	c->end = END_RESET;
 	c->peer = *peer;
 	c->requested = loop_now(s->loop);
-	c->mode = MODE_TRANSPARENT;
+	c->by_choice = by_choice;
+	c->mode = by_choice ? MODE_CONNECT : MODE_TRANSPARENT;
 	buf_init(&c->first, FIRST_MAX);
 	r = co_spawn(s->loop, conn_run, c, &c->co);
 	if (r < 0) {
@@ -210,6 +217,27 @@ int conn_start(struct server *s, int fd, const struct endpoint *peer)
 	list_add_tail(&s->conns, &c->link);
 	s->conn_count++;
 	return 0;
+}
+
+bool conn_give_one_up(struct server *s)
+{
+	struct conn *found = NULL;
+
+	list_for_each (it, &s->conns) {
+		struct conn *c = container_of(it, struct conn, link);
+
+		if (!c->waiting || (found && c->served))
+			continue;
+		found = c;
+		if (!c->served)
+			break;
+	}
+	if (!found)
+		return false;
+	found->waiting = false;
+	found->given_up = true;
+	conn_cancel(found);
+	return true;
 }
 
 void conn_cancel(struct conn *c)

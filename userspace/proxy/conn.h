@@ -2,7 +2,7 @@
 /*
  * One accepted connection, from accept to its last audit record.
  *
- *	identify ──► serve (dns | transparent) ──► finish
+ *	identify ──► serve (dns | transparent | explicit) ──► finish
  *	                       │
  *	                       └──► relay runs on without a coroutine ──► finish
  *
@@ -24,6 +24,7 @@ struct conn {
 	int fd;		     /* the client; -EBADF once the relay owns it */
 	int up;		     /* the upstream; likewise */
 	struct endpoint peer;
+	bool by_choice; /* of the explicit listener */
 	bool identified;
 	struct origin origin;
 
@@ -35,8 +36,13 @@ struct conn {
 	char sni[256];
 	struct addr dialled; /* family 0: nothing was dialled */
 	char method[33];
-	char path[256]; /* without its query */
+	char path[256];	  /* without its query */
+	const char *auth; /* how it showed that it may ask; NULL: nothing was to be shown */
+	int status;	  /* of a refusal, if it is not the reason's */
 	nsec_t requested;
+	/* Waiting for a request head, and so the one to give up when room is needed; `served`: there
+	 * was one before. */
+	bool waiting, served, given_up;
 	bool opened;	    /* the allow record is written: a close record follows */
 	bool refused;	    /* a deny record is written */
 	enum event_end end; /* how it ended, if not by its relay */
@@ -45,9 +51,13 @@ struct conn {
 	uint64_t early_up, early_down; /* bytes moved before the relay */
 };
 
-/* Serves an accepted descriptor, which the connection owns from now on. 0 or -errno (then the
- * descriptor is closed). */
-_must_check_ int conn_start(struct server *s, int fd, const struct endpoint *peer);
+/* Serves an accepted descriptor, which the connection owns from now on; `by_choice`: of the explicit
+ * listener. 0 or -errno (then the descriptor is closed). */
+_must_check_ int conn_start(struct server *s, int fd, const struct endpoint *peer, bool by_choice);
+
+/* Ends the connection that can best be spared, one that waits for a request head: of those without a request so far
+ * the oldest, else the oldest. False: there is none. It is gone when its coroutine has come home. */
+bool conn_give_one_up(struct server *s);
 
 /* Ends a connection from outside (drain): its coroutine or its relay comes home by the loop. */
 void conn_cancel(struct conn *c);

@@ -18,6 +18,8 @@ static const char *status_phrase(int status)
 	switch (status) {
 	case 400:
 		return "Bad Request";
+	case 401:
+		return "Unauthorized";
 	case 403:
 		return "Forbidden";
 	case 404:
@@ -45,24 +47,23 @@ static const char *status_phrase(int status)
 	}
 }
 
-static int deny_body(struct buf *out, enum reason reason, const char *target, uint16_t port,
-		     const char *rule, const char *sentence)
+static int deny_body(struct buf *out, const struct denial *d, int status, const char *sentence)
 {
 	char hint[400];
 	struct json j;
 
-	reason_hint(reason, target, port, hint, sizeof(hint));
+	reason_hint(d->reason, d->target, d->port, hint, sizeof(hint));
 	json_begin(&j, out);
 	json_object_begin(&j);
-	json_kv_str(&j, "error", status_phrase(reason_status(reason)));
-	json_kv_str(&j, "reason", reason_word(reason));
+	json_kv_str(&j, "error", status_phrase(status));
+	json_kv_str(&j, "reason", reason_word(d->reason));
 	json_kv_str(&j, "message", sentence);
-	json_kv_str(&j, "host", target);
-	if (port)
-		json_kv_int(&j, "port", port);
+	json_kv_str(&j, "host", d->target[0] ? d->target : NULL);
+	if (d->port)
+		json_kv_int(&j, "port", d->port);
 	json_key(&j, "rule");
-	if (rule)
-		json_str(&j, str_of(rule));
+	if (d->rule)
+		json_str(&j, str_of(d->rule));
 	else
 		json_put_null(&j);
 	json_kv_str(&j, "hint", hint[0] ? hint : NULL);
@@ -70,28 +71,40 @@ static int deny_body(struct buf *out, enum reason reason, const char *target, ui
 	return json_end(&j);
 }
 
-int deny_http(struct buf *out, enum reason reason, const char *sentence, const char *target,
-	      uint16_t port, const char *rule)
+/* Clients log in only when they are asked to (RFC 9110 11.6.1, 11.7.1). */
+static const char *challenge(int status)
+{
+	return status == 407   ? "Proxy-Authenticate: Basic realm=\"nono\"\r\n"
+	       : status == 401 ? "WWW-Authenticate: Basic realm=\"nono\"\r\n"
+			       : "";
+}
+
+int deny_http(struct buf *out, const struct denial *d)
 {
 	_cleanup_buf_ struct buf body = BUF_INIT(4096);
+	int status = d->status ? d->status : reason_status(d->reason), r;
+	const char *sentence = d->sentence;
 	char own[512];
-	int r;
 
 	if (!sentence)
-		sentence = reason_sentence(reason, target, own, sizeof(own));
-	r = deny_body(&body, reason, target, port, rule, sentence);
+		sentence = reason_sentence(d->reason, d->target, own, sizeof(own));
+	r = deny_body(&body, d, status, sentence);
 	if (r < 0)
 		return r;
 	r = buf_printf(out,
 		       "HTTP/1.1 %d %s: %s\r\n"
 		       "X-Nono-Denied: %s\r\n"
 		       "Proxy-Status: nono-proxy; error=http_request_denied; details=\"%s\"\r\n"
+		       "%s"
 		       "Content-Type: application/json\r\n"
 		       "Content-Length: %zu\r\n"
-		       "Connection: close\r\n\r\n",
-		       reason_status(reason), status_phrase(reason_status(reason)), sentence,
-		       reason_word(reason), reason_word(reason), buf_len(&body));
-	return r < 0 ? r : buf_append_str(out, buf_str(&body));
+		       "%s\r\n",
+		       status, status_phrase(status), sentence, reason_word(d->reason),
+		       reason_word(d->reason), challenge(status), buf_len(&body),
+		       d->keep ? "" : "Connection: close\r\n");
+	if (r < 0 || d->head_only)
+		return r;
+	return buf_append_str(out, buf_str(&body));
 }
 
 /* Reads until it can be told what the client speaks, or time is up. */
@@ -118,15 +131,39 @@ static void say(struct conn *c, const void *p, size_t n)
 		io_linger_close(&c->fd, LINGER_MAX, deadline);
 }
 
+static struct denial denial_of(const struct conn *c, enum reason reason, const char *sentence)
+{
+	return (struct denial){ .reason = reason,
+				.status = c->status,
+				.sentence = sentence,
+				.target = c->target,
+				.port = c->port,
+				.rule = c->rule ? c->rule->text : NULL,
+				.head_only = strcmp(c->method, "HEAD") == 0 };
+}
+
 void deny_request(struct conn *c, enum reason reason, const char *sentence)
 {
 	_cleanup_buf_ struct buf answer = BUF_INIT(8192);
+	struct denial d = denial_of(c, reason, sentence);
 
-	if (deny_http(&answer, reason, sentence, c->target, c->port,
-		      c->rule ? c->rule->text : NULL) == 0)
+	if (deny_http(&answer, &d) == 0)
 		say(c, buf_data(&answer), buf_len(&answer));
 	if (c->fd >= 0)
 		loop_reset(c->server->loop, &c->fd);
+}
+
+int deny_and_keep(struct conn *c, enum reason reason)
+{
+	_cleanup_buf_ struct buf answer = BUF_INIT(8192);
+	struct denial d = denial_of(c, reason, NULL);
+	int r;
+
+	d.keep = true;
+	r = deny_http(&answer, &d);
+	return r < 0 ? r
+		     : io_send_all(c->fd, buf_data(&answer), buf_len(&answer),
+				   loop_now(c->server->loop) + LINGER_TIME);
 }
 
 void deny_answer(struct conn *c, enum reason reason, const char *sentence)

@@ -19,8 +19,22 @@ void deny_answer(struct conn *c, enum reason reason, const char *sentence) _susp
 /* The same for a client that is known to speak HTTP: its request is answered. */
 void deny_request(struct conn *c, enum reason reason, const char *sentence) _suspends_;
 
+/* The same, and the connection stays open for another request: only for one whose body was read.
+ * 0 or -errno. */
+_must_check_ int deny_and_keep(struct conn *c, enum reason reason) _suspends_;
+
+struct denial {
+	enum reason reason;
+	int status;	      /* 0: the reason's own */
+	const char *sentence; /* NULL: the reason's own */
+	const char *target;
+	uint16_t port;
+	const char *rule; /* text, or NULL */
+	bool keep;	  /* another request may follow */
+	bool head_only;	  /* the answer to a HEAD request has no body */
+};
+
 /* A whole HTTP/1.1 refusal with the JSON body of the contract. 0 or -errno of the buffer. */
-_must_check_ int deny_http(struct buf *out, enum reason reason, const char *sentence,
-			   const char *target, uint16_t port, const char *rule);
+_must_check_ int deny_http(struct buf *out, const struct denial *d);
 
 #endif

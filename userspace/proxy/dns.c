@@ -28,7 +28,7 @@
 #define QUERY_MAX      4096
 #define RAW_ANSWER_MAX 16384
 #define STREAM_IDLE    (30 * NSEC_PER_SEC)
-#define PAUSE          (100 * NSEC_PER_MSEC)
+#define PAUSE	       (100 * NSEC_PER_MSEC)
 
 /* One query on its way to an answer. */
 struct question {

@@ -38,9 +38,11 @@ struct candidate {
 };
 
 /* Walks the candidates of an address; `*at` starts at 0. False at the end. */
-bool lookup_candidate(const struct server *s, const struct endpoint *to, size_t *at, struct candidate *ret);
+bool lookup_candidate(const struct server *s, const struct endpoint *to, size_t *at,
+		      struct candidate *ret);
 
 /* The candidate of that (normal) name. False: it is none. */
-bool lookup_candidate_named(const struct server *s, const struct endpoint *to, const char *name, struct candidate *ret);
+bool lookup_candidate_named(const struct server *s, const struct endpoint *to, const char *name,
+			    struct candidate *ret);
 
 #endif

@@ -15,6 +15,7 @@
 #include "confine/confine.h"
 #include "io/log.h"
 #include "ipc/setup.h"
+#include "policy/token.h"
 #include "proxy/kernel.h"
 #include "proxy/server.h"
 
@@ -94,12 +95,12 @@ static int give_up_rights(const struct proxy *p)
 {
 	int r = raise_descriptor_limit();
 
-	if (r == 0)
+	if (r == 0 && p->setup.uid != 0)
 		r = confine_identity(p->setup.uid, p->setup.gid);
 	if (r == 0)
-		r = confine_capabilities(0);
-	if (r == 0)
 		r = confine_no_new_privs();
+	if (r == 0)
+		r = confine_capabilities(0);
 	/* Changing identity made the process dumpable again or cleared the death signal: once more.
 	 */
 	if (r == 0)
@@ -182,6 +183,7 @@ static int make_server(struct proxy *p)
 		.dns = msec(p->setup.dns_timeout_ms),
 		.connect = msec(p->setup.connect_timeout_ms),
 		.first_bytes = msec(p->setup.first_bytes_timeout_ms),
+		.header = msec(p->setup.header_timeout_ms),
 		.idle = msec(p->setup.idle_timeout_ms),
 	};
 	int r = server_init(&p->server, p->loop, &p->filter, &p->audit, &limits, p->seed);
@@ -195,7 +197,19 @@ static int make_server(struct proxy *p)
 	p->server.resolve_raw = resolve_records;
 	note_self(p, p->setup.fds[PROXY_FD_TCP4]);
 	note_self(p, p->setup.fds[PROXY_FD_TCP6]);
+	note_self(p, p->setup.fds[PROXY_FD_EXPLICIT]);
 	return 0;
+}
+
+/* Without a token it is served only where that was asked for in so many words. */
+static int serve_explicit(struct proxy *p)
+{
+	if (p->setup.fds[PROXY_FD_EXPLICIT] < 0)
+		return 0;
+	if (!p->setup.no_auth && !token_is_valid(str_of(p->setup.token)))
+		return -EINVAL;
+	p->server.token = p->setup.no_auth ? STR_LIT("") : str_of(p->setup.token);
+	return server_serve_explicit(&p->server, p->setup.fds[PROXY_FD_EXPLICIT]);
 }
 
 static int serve_all(struct proxy *p)
@@ -210,6 +224,8 @@ static int serve_all(struct proxy *p)
 		if (r == 0 && p->setup.fds[dns[i]] >= 0)
 			r = server_serve_dns(&p->server, p->setup.fds[dns[i]]);
 	}
+	if (r == 0)
+		r = serve_explicit(p);
 	if (r == 0 && p->setup.fds[PROXY_FD_EVENTS] >= 0)
 		r = kernel_watch_start(&p->server, p->setup.fds[PROXY_FD_EVENTS], &p->kernel);
 	return r;

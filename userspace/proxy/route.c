@@ -100,24 +100,60 @@ enum reason route_admit(struct conn *c, const struct route *r, const struct host
 	return v.allowed ? REASON_NONE : v.reason;
 }
 
-enum reason route_by_name(struct conn *c, const struct host *h)
+/* All addresses that the host has. */
+static enum reason look_up(struct conn *c, const struct host *h, const struct rule *by,
+			   struct dial_list *ret)
 {
-	struct dial_list list = { .n = 0 };
 	struct lookup found;
-	struct verdict v;
 	enum reason reason;
 
-	filter_check_host(c->server->filter, h, c->port, &v);
-	conn_set_target(c, h->name, v.rule);
-	if (!v.allowed)
-		return v.reason;
-	reason = lookup_name(c->server, h->name, c->port, v.rule, &found);
+	ret->n = 0;
+	if (h->is_addr) {
+		dial_list_add(ret, &h->addr, c->port);
+		return REASON_NONE;
+	}
+	reason = lookup_name(c->server, h->name, c->port, by, &found);
 	if (reason)
 		return reason;
 	for (size_t i = 0; i < found.answer.count; i++)
-		dial_list_add(&list, &found.answer.addrs[i], c->port);
-	dial_list_interleave(&list);
-	return dial(c->server, &list, v.rule, &c->up, &c->dialled);
+		dial_list_add(ret, &found.answer.addrs[i], c->port);
+	dial_list_interleave(ret);
+	return REASON_NONE;
+}
+
+enum reason route_to_host(struct conn *c, const struct host *h)
+{
+	struct endpoint to = { h->addr, c->port };
+	struct dial_list list;
+	struct verdict v;
+	enum reason reason;
+
+	conn_set_target(c, h->name, NULL);
+	if (h->is_addr && server_is_self(c->server, &to))
+		return REASON_LOOP_REFUSED;
+	filter_check_host(c->server->filter, h, c->port, &v);
+	c->rule = v.rule;
+	if (!v.allowed)
+		return v.reason;
+	reason = look_up(c, h, v.rule, &list);
+	return reason ? reason : dial(c->server, &list, v.rule, &c->up, &c->dialled);
+}
+
+enum reason route_again(struct conn *c, struct route_last *last, const struct host *h)
+{
+	enum reason reason;
+
+	if (c->up >= 0 && last->port == c->port && strcmp(last->host.name, h->name) == 0) {
+		conn_set_target(c, h->name, last->rule);
+		return REASON_NONE;
+	}
+	if (c->up >= 0)
+		loop_close(c->server->loop, &c->up);
+	c->dialled = (struct addr){ 0 };
+	reason = route_to_host(c, h);
+	if (!reason)
+		*last = (struct route_last){ *h, c->port, c->rule };
+	return reason;
 }
 
 bool route_failed(enum reason reason)

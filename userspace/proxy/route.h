@@ -35,8 +35,18 @@ enum reason route_dial(struct conn *c, const struct route *r) _suspends_;
 enum reason route_admit(struct conn *c, const struct route *r, const struct host *h,
 			enum reason mismatch);
 
-/* Without a known route: the name alone. Decides, resolves, checks, dials into c->up; c->port is the port. */
-enum reason route_by_name(struct conn *c, const struct host *h) _suspends_;
+/* The host alone, a name or an address: decides, resolves, checks, dials into c->up; c->port is the port. Names the target. */
+enum reason route_to_host(struct conn *c, const struct host *h) _suspends_;
+
+/* Whose upstream c->up is, if it is anybody's. All zero: nobody's. */
+struct route_last {
+	struct host host;
+	uint16_t port;
+	const struct rule *rule;
+};
+
+/* The same for one request of several: the upstream of the one before is kept if it is for the same host and port. */
+enum reason route_again(struct conn *c, struct route_last *last, const struct host *h) _suspends_;
 
 /* Is this a reason for which the network, not the policy, is to blame? */
 bool route_failed(enum reason reason);

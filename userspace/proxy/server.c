@@ -78,16 +78,16 @@ int task_begin(struct server *s, struct task *t, void (*run)(struct task *t))
 	return 0;
 }
 
-static void refuse_for_room(struct server *s, int fd, const struct endpoint *peer)
+static void refuse_for_room(struct server *s, int fd, const struct endpoint *peer, bool by_choice)
 {
 	struct event e = EVENT_INIT;
 	char text[ADDR_TEXT_MAX];
 	struct origin origin;
 
-	e.mode = MODE_TRANSPARENT;
+	e.mode = by_choice ? MODE_CONNECT : MODE_TRANSPARENT;
 	e.reason = REASON_TOO_MANY_CONNECTIONS;
 	e.status = reason_status(e.reason);
-	if (s->identify(s, peer, &origin) == 0) {
+	if (!by_choice && s->identify(s, peer, &origin) == 0) {
 		e.target = addr_text(&origin.to.addr, text);
 		e.port = origin.to.port;
 		s->forget(s, peer, origin.client);
@@ -124,31 +124,38 @@ static void accept_run(struct task *t)
 				return;
 			continue;
 		}
-		if (s->conn_count >= s->limits.max_connections)
-			refuse_for_room(s, fd, &peer);
-		else if (conn_start(s, fd, &peer) < 0)
+		/* Whoever keeps connections waiting must not keep others out. */
+		if (s->conn_count >= s->limits.max_connections && !conn_give_one_up(s))
+			refuse_for_room(s, fd, &peer, t->by_choice);
+		else if (conn_start(s, fd, &peer, t->by_choice) < 0)
 			log_warn("no memory for another connection");
 	}
 }
 
-static int serve(struct server *s, int fd, void (*run)(struct task *t))
+static int serve(struct server *s, int fd, bool by_choice, void (*run)(struct task *t))
 {
 	struct task *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return -ENOMEM;
 	t->fd = fd;
+	t->by_choice = by_choice;
 	return task_begin(s, t, run);
 }
 
 int server_serve_tcp(struct server *s, int fd)
 {
-	return serve(s, fd, accept_run);
+	return serve(s, fd, false, accept_run);
+}
+
+int server_serve_explicit(struct server *s, int fd)
+{
+	return serve(s, fd, true, accept_run);
 }
 
 int server_serve_dns(struct server *s, int fd)
 {
-	return serve(s, fd, dns_serve_datagrams);
+	return serve(s, fd, false, dns_serve_datagrams);
 }
 
 static void cancel_tasks(struct server *s)

@@ -22,7 +22,7 @@ struct server;
 struct server_limits {
 	uint32_t max_connections;
 	uint32_t max_names_per_wildcard;
-	nsec_t dns, connect, first_bytes, idle;
+	nsec_t dns, connect, first_bytes, header, idle;
 };
 
 struct server {
@@ -44,6 +44,8 @@ struct server {
 			   nsec_t deadline);
 	void *outside; /* for those functions */
 
+	struct str token; /* of the explicit listener; n 0: none is asked for */
+
 	struct endpoint self[4]; /* our own listeners, as the sandbox would address them */
 	size_t self_count;
 
@@ -63,9 +65,10 @@ _must_check_ int server_init(struct server *s, struct loop *l, const struct filt
 /* Everything must have ended. */
 void server_done(struct server *s);
 
-/* Starts serving a listener of redirected connections, or a DNS socket. The descriptor stays the
- * caller's. 0 or -errno. */
+/* Starts serving a listener of redirected connections, one of clients that speak to a proxy on
+ * purpose, or a DNS socket. The descriptor stays the caller's. 0 or -errno. */
 _must_check_ int server_serve_tcp(struct server *s, int fd);
+_must_check_ int server_serve_explicit(struct server *s, int fd);
 _must_check_ int server_serve_dns(struct server *s, int fd);
 
 /*
@@ -81,6 +84,7 @@ struct task {
 	struct server *server;
 	struct co *co;
 	int fd;
+	bool by_choice; /* the explicit listener's */
 	void (*run)(struct task *t);
 };
 

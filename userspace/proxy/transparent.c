@@ -4,14 +4,17 @@
  * told before:
  *
  *  - Candidates are the names that our DNS answers bound to X and whose rule admits P; besides them
- * an address rule may cover X:P. With either, X is dialled at once, without waiting for the client:
- * in SSH, SMTP or MySQL the server speaks first. The server's bytes pass. The client's bytes wait
- * until it is known what they are: TLS        the SNI must be one of the candidates HTTP refused
- * for now: requests are to be filtered one by one the rest   passes TLS that does not parse, or
- * names nobody, is refused. Under an address rule names are recorded, not asked.
+ *    an address rule may cover X:P. With either, X is dialled at once, without waiting for the
+ *    client: in SSH, SMTP or MySQL the server speaks first. The server's bytes pass. The client's
+ *    bytes wait until it is known what they are:
+ *	TLS	the SNI must be one of the candidates
+ *	HTTP	each request's Host must be (proxy/cleartext.h)
+ *	else	passes
+ *    TLS that does not parse, or names nobody, is refused. Under an address rule names are
+ *    recorded, not asked.
  *
  *  - Without either (an address from before the sandbox, from a hosts file, or made up) the first
- * bytes must name an allowed host. That *name* is resolved, checked and dialled. X is not.
+ *    bytes must name an allowed host. That *name* is resolved, checked and dialled. X is not.
  *
  * The bytes that were judged are the bytes that are sent on: they are read once, into c->first, and
  * leave from there.
@@ -23,26 +26,12 @@
 #include <string.h>
 
 #include "proxy/cleartext.h"
-#include "io/race.h"
 #include "proxy/deny.h"
+#include "proxy/listen.h"
 #include "proxy/route.h"
 #include "wire/sniff.h"
-#include "wire/tls_hello.h"
 
 #define TLS_HANDSHAKE 0x16 /* first byte of a hello's record */
-
-enum step { STEP_MORE, STEP_PASS, STEP_HTTP, STEP_REFUSE };
-
-/* What has been found out about the client's first bytes. */
-struct judgement {
-	enum step step;
-	enum reason reason; /* of STEP_REFUSE */
-};
-
-static struct judgement refuse_for(enum reason reason)
-{
-	return (struct judgement){ STEP_REFUSE, reason };
-}
 
 /* Records and tells; always false, for `return refuse(…)`. */
 static bool refuse(struct conn *c, enum reason reason)
@@ -62,37 +51,29 @@ static bool drop(struct conn *c, enum reason reason)
 	return false;
 }
 
-/* The SNI in its normal form. False: it is none (an address, or not a name). */
-static bool hello_host(struct conn *c, const struct tls_hello *hello, struct host *ret)
-{
-	(void)snprintf(c->sni, sizeof(c->sni), "%s", hello->sni);
-	return host_parse_ascii((struct str){ hello->sni, hello->sni_len }, ret) && !ret->is_addr;
-}
-
 static struct judgement judge_hello(struct conn *c, const struct route *r)
 {
-	const struct judgement pass = { .step = STEP_PASS };
 	struct tls_hello hello;
 	enum reason reason;
 	struct host h;
 
 	switch (tls_hello_parse(buf_data(&c->first), buf_len(&c->first), &hello)) {
 	case TLS_HELLO_MORE:
-		return (struct judgement){ .step = STEP_MORE };
+		return (struct judgement){ .step = LISTEN_MORE };
 	case TLS_HELLO_OK:
 		break;
 	case TLS_HELLO_NOT_TLS:
 	case TLS_HELLO_MALFORMED:
-		return refuse_for(REASON_TLS_MALFORMED);
+		return judged_refuse(REASON_TLS_MALFORMED);
 	}
 	if (!hello.has_sni)
-		return r->any ? pass : refuse_for(REASON_SNI_MISSING);
-	if (!hello_host(c, &hello, &h)) {
+		return r->any ? judged_pass() : judged_refuse(REASON_SNI_MISSING);
+	if (!listen_sni(c, &hello, &h)) {
 		conn_set_target(c, hello.sni, NULL);
-		return refuse_for(REASON_NAME_INVALID);
+		return judged_refuse(REASON_NAME_INVALID);
 	}
 	reason = route_admit(c, r, &h, REASON_SNI_MISMATCH);
-	return reason ? refuse_for(reason) : pass;
+	return reason ? judged_refuse(reason) : judged_pass();
 }
 
 /* Under an address rule the name is only noted, if it is there already. */
@@ -105,9 +86,6 @@ static void note_name(struct conn *c)
 		(void)snprintf(c->sni, sizeof(c->sni), "%s", hello.sni);
 }
 
-/* What more is to be expected of the client. */
-enum flow { FLOW_ON, FLOW_SLOW, FLOW_ENDED };
-
 /*
  * Bytes that may still become TLS or a request are never passed as something else while more can
  * come: what comes then would go out unjudged. A NUL stands in no request line.
@@ -115,30 +93,32 @@ enum flow { FLOW_ON, FLOW_SLOW, FLOW_ENDED };
 static struct judgement judge_beginning(const uint8_t *p, size_t n, enum flow flow)
 {
 	if (flow == FLOW_ENDED || memchr(p, '\0', n))
-		return (struct judgement){ .step = STEP_PASS };
-	return flow == FLOW_SLOW ? refuse_for(REASON_TOO_SLOW)
-				 : (struct judgement){ .step = STEP_MORE };
+		return judged_pass();
+	return flow == FLOW_SLOW ? judged_refuse(REASON_TOO_SLOW)
+				 : (struct judgement){ .step = LISTEN_MORE };
 }
 
-static struct judgement judge(struct conn *c, const struct route *r, enum flow flow)
+static struct judgement judge(struct conn *c, void *arg, enum flow flow)
 {
+	const struct route *r = arg;
 	const uint8_t *p = buf_data(&c->first);
 	size_t n = buf_len(&c->first);
 
 	if (r->by_address) {
 		note_name(c);
-		return (struct judgement){ .step = STEP_PASS };
+		return judged_pass();
 	}
 	switch (sniff(p, n)) {
 	case SNIFF_TLS: {
 		struct judgement j = judge_hello(c, r);
 
-		return j.step == STEP_MORE && flow != FLOW_ON ? refuse_for(REASON_TOO_SLOW) : j;
+		return j.step == LISTEN_MORE && flow != FLOW_ON ? judged_refuse(REASON_TOO_SLOW)
+								: j;
 	}
 	case SNIFF_HTTP:
 		if (c->early_down)
 			break; /* the server spoke first: that is no HTTP, whatever the client's words look like */
-		return (struct judgement){ .step = STEP_HTTP };
+		return (struct judgement){ .step = LISTEN_HTTP };
 	case SNIFF_MORE:
 		if (c->early_down && p[0] != TLS_HANDSHAKE)
 			break;
@@ -146,90 +126,11 @@ static struct judgement judge(struct conn *c, const struct route *r, enum flow f
 	case SNIFF_OPAQUE:
 		break;
 	}
-	return (struct judgement){ .step = STEP_PASS };
-}
-
-/* Passes on what the server says before the client was judged. 1: more may come; 0: it has ended;
- * -errno. */
-static int greet(struct conn *c, struct judgement *j)
-{
-	nsec_t deadline = loop_now(c->server->loop) + c->server->limits.idle;
-	uint8_t bytes[4096];
-	ssize_t n = io_recv(c->up, bytes, sizeof(bytes), deadline);
-	int r;
-
-	if (n < 0)
-		return (int)n;
-	if (n == 0)
-		return loop_shutdown(c->server->loop, c->fd, SHUT_WR) < 0 ? -EPIPE : 0;
-	if (!c->opened && !conn_open_record(c)) {
-		*j = refuse_for(REASON_AUDIT_FAILED);
-		return 1;
-	}
-	r = io_send_all(c->fd, bytes, (size_t)n, deadline);
-	if (r < 0)
-		return r;
-	c->early_down += (uint64_t)n;
-	return 1;
-}
-
-/* Receives what the client says next, and judges. 0 or -errno. */
-static int hear(struct conn *c, const struct route *r, nsec_t deadline, struct judgement *ret)
-{
-	ssize_t n = io_recv_buf(c->fd, &c->first, 16384, deadline);
-
-	if (n < 0)
-		return (int)n;
-	if (n == 0 && !buf_len(&c->first))
-		*ret = (struct judgement){ .step = STEP_PASS };
-	else
-		*ret = judge(c, r, n == 0 ? FLOW_ENDED : FLOW_ON);
-	return 0;
-}
-
-/* Both sides are connected: moves the server's bytes and collects the client's, until those are
- * judged. The client may be silent as long as any connection; its beginning must then come soon.
- * 0 or -errno. */
-static int listen_to_client(struct conn *c, const struct route *r, struct judgement *ret)
-{
-	const struct server_limits *l = &c->server->limits;
-	nsec_t deadline = loop_now(c->server->loop) + l->idle;
-	bool server_ended = false, spoke = false;
-
-	*ret = (struct judgement){ .step = STEP_MORE };
-	while (ret->step == STEP_MORE) {
-		int ready = io_poll_either(c->fd, server_ended ? -EBADF : c->up, deadline);
-
-		if (ready == -ETIME && spoke) {
-			*ret = judge(c, r, FLOW_SLOW);
-			continue;
-		}
-		if (ready < 0)
-			return ready;
-		if (ready & 2) {
-			int g = greet(c, ret);
-
-			if (g < 0)
-				return g;
-			server_ended = g == 0;
-			if (!spoke)
-				deadline = loop_now(c->server->loop) + l->idle;
-		}
-		if (ready & 1 && ret->step == STEP_MORE) {
-			int e = hear(c, r, deadline, ret);
-
-			if (e < 0)
-				return e;
-			if (!spoke)
-				deadline = loop_now(c->server->loop) + l->first_bytes;
-			spoke = true;
-		}
-	}
-	return 0;
+	return judged_pass();
 }
 
 /* With a candidate, or with a rule that covers the address. */
-static bool serve_known(struct conn *c, const struct route *r)
+static bool serve_known(struct conn *c, struct route *r)
 {
 	struct judgement j;
 	enum reason reason = route_dial(c, r);
@@ -237,7 +138,7 @@ static bool serve_known(struct conn *c, const struct route *r)
 
 	if (reason)
 		return drop(c, reason);
-	e = listen_to_client(c, r, &j);
+	e = listen_to_client(c, judge, r, &j);
 	if (e < 0) {
 		/* Nobody said anything: still a connection that was made. */
 		c->end = e == -ETIME ? END_TIMEOUT : END_RESET;
@@ -245,9 +146,9 @@ static bool serve_known(struct conn *c, const struct route *r)
 			conn_refusal_record(c, REASON_AUDIT_FAILED);
 		return false;
 	}
-	if (j.step == STEP_REFUSE)
+	if (j.step == LISTEN_REFUSE)
 		return refuse(c, j.reason);
-	if (j.step == STEP_HTTP)
+	if (j.step == LISTEN_HTTP)
 		return cleartext_serve(c, r);
 	if (!c->opened && !conn_open_record(c))
 		return refuse(c, REASON_AUDIT_FAILED);
@@ -292,7 +193,7 @@ static enum reason named_host(struct conn *c, struct host *ret, bool *ret_http)
 	}
 	if (!hello.has_sni)
 		return REASON_SNI_MISSING;
-	if (hello_host(c, &hello, ret))
+	if (listen_sni(c, &hello, ret))
 		return REASON_NONE;
 	conn_set_target(c, hello.sni, NULL);
 	return REASON_NAME_INVALID;
@@ -311,7 +212,7 @@ static bool serve_by_first_bytes(struct conn *c)
 	if (http)
 		return cleartext_serve(c, NULL);
 	if (!reason)
-		reason = route_by_name(c, &h);
+		reason = route_to_host(c, &h);
 	if (route_failed(reason))
 		return drop(c, reason);
 	if (!reason && !conn_open_record(c))

@@ -22,6 +22,8 @@ static const char *const removed[] = {
 	"ftp_proxy",
 	"no_proxy",
 	"NODE_USE_ENV_PROXY",
+	"NONO_PROXY_URL",
+	"NONO_PROXY_TOKEN",
 	"DBUS_SESSION_BUS_ADDRESS",
 	"DBUS_SYSTEM_BUS_ADDRESS",
 	"SSH_AUTH_SOCK",
@@ -85,16 +87,23 @@ static const char *setting(struct arena *arena, const char *name, const char *va
 	return p;
 }
 
+static size_t count(const char *const *list)
+{
+	size_t n = 0;
+
+	while (list[n])
+		n++;
+	return n;
+}
+
 const char *const *environment_for_command(const char *const *envp, const struct user *u,
-					   struct arena *arena)
+					   const char *const *more, struct arena *arena)
 {
 	const char **out, *fresh[SET_MAX];
-	size_t n = 0, k = 0;
+	size_t n, k = 0;
 	char runtime[40];
 
-	while (envp[n])
-		n++;
-	out = arena_alloc(arena, (n + SET_MAX + 1) * sizeof(*out));
+	out = arena_alloc(arena, (count(envp) + SET_MAX + count(more) + 1) * sizeof(*out));
 	if (!out)
 		return NULL;
 	n = 0;
@@ -116,5 +125,7 @@ const char *const *environment_for_command(const char *const *envp, const struct
 			return NULL;
 		out[n++] = fresh[i];
 	}
+	for (; *more; more++)
+		out[n++] = *more;
 	return out;
 }

@@ -12,9 +12,9 @@
 /* The value, or NULL. */
 const char *environment_get(const char *const *envp, const char *name);
 
-/* A NULL-terminated list in the arena, or NULL when that is full. Values that stay are the caller's
- * own strings. */
+/* A NULL-terminated list in the arena, or NULL when that is full. `more` are settings of ours, put
+ * behind the others. Values that stay are the caller's own strings. */
 const char *const *environment_for_command(const char *const *envp, const struct user *u,
-					   struct arena *arena);
+					   const char *const *more, struct arena *arena);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "policy/proxy_env.h"
 #include "supervisor/environment.h"
 #include "supervisor/files.h"
 #include "supervisor/sockets_outside.h"
@@ -35,9 +36,21 @@ const char *inside_hosts(const char *host_name, bool ipv6, struct arena *arena)
 	return arena_strdup(arena, text);
 }
 
+/* Where the explicit listener is, and what to say to it. */
+static const char *const *proxy_settings(struct sandbox *sb)
+{
+	struct endpoint at = { addr_v4(INADDR_LOOPBACK), sb->netns.serve.explicit4 };
+	struct proxy_env env = { .listen = &at,
+				 .token = sb->opt->proxy.token,
+				 .proxies = sb->opt->proxy_env };
+
+	return proxy_env(&env, &sb->arena);
+}
+
 /* Everything that init is told. Texts are in the arena or are the caller's. */
 static int describe(struct sandbox *sb, struct init_setup *ret)
 {
+	const char *const *settings = proxy_settings(sb);
 	char name[HOST_NAME_TEXT_MAX] = "", *cwd = arena_alloc(&sb->arena, PATH_MAX);
 	bool root = sb->user.uid == 0, private = !sb->opt->host_network;
 	int r;
@@ -58,7 +71,9 @@ static int describe(struct sandbox *sb, struct init_setup *ret)
 	if (gethostname(name, sizeof(name) - 1) < 0)
 		name[0] = '\0';
 	ret->hosts = inside_hosts(name, !sb->netns.serve.no_ipv6, &sb->arena);
-	ret->envp = environment_for_command(sb->opt->envp, &sb->user, &sb->arena);
+	ret->envp = settings ? environment_for_command(sb->opt->envp, &sb->user, settings,
+						       &sb->arena)
+			     : NULL;
 	if (!cwd || !ret->hosts || !ret->envp)
 		return why_set(&sb->why, -ENOMEM, "out of memory");
 	ret->cwd = getcwd(cwd, PATH_MAX) && cwd[0] == '/' ? cwd : "/";

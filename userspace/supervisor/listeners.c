@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The proxy's listeners: TCP and UDP on the loopback addresses, each on a port that the kernel
- * chooses, because something in the sandbox may hold any fixed one. Loopback is the only place that
- * every namespace has and that nobody else reaches.
+ * chooses, because something in the sandbox may hold any fixed one (only the explicit listener's can
+ * be asked for). Loopback is the only place that every namespace has and that nobody else reaches.
  */
 #include "supervisor/listeners.h"
 
@@ -14,17 +14,21 @@
 
 #define BACKLOG 4096
 
-static int open_one(int type, const struct addr *a, int *ret_fd, uint16_t *ret_port)
+/* Binds at `at`, whose port may be 0 and comes back. The descriptor, or -errno. */
+static int open_one(int type, struct endpoint *at)
 {
-	struct endpoint e = { .addr = *a };
 	struct sockaddr_storage sa;
-	socklen_t n = endpoint_to_sockaddr(&e, &sa);
+	socklen_t n = endpoint_to_sockaddr(at, &sa);
 	_cleanup_close_ int fd = socket(sa.ss_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int one = 1;
 
 	if (fd < 0)
 		return -errno;
-	if (a->family == 6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0)
+	if (at->addr.family == 6 &&
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0)
+		return -errno;
+	/* A fixed port must be free again as soon as the one who had it has ended. */
+	if (at->port && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
 		return -errno;
 	if (bind(fd, (struct sockaddr *)&sa, n) < 0)
 		return -errno;
@@ -33,10 +37,25 @@ static int open_one(int type, const struct addr *a, int *ret_fd, uint16_t *ret_p
 	n = sizeof(sa);
 	if (getsockname(fd, (struct sockaddr *)&sa, &n) < 0)
 		return -errno;
-	if (!endpoint_from_sockaddr((struct sockaddr *)&sa, &e))
+	if (!endpoint_from_sockaddr((struct sockaddr *)&sa, at))
 		return -EAFNOSUPPORT;
-	*ret_port = e.port;
-	*ret_fd = take_fd(&fd);
+	return take_fd(&fd);
+}
+
+int listener_open_tcp(struct endpoint *at)
+{
+	return open_one(SOCK_STREAM, at);
+}
+
+static int open_at(int type, const struct addr *a, uint16_t port, int *ret_fd, uint16_t *ret_port)
+{
+	struct endpoint at = { *a, port };
+	int fd = open_one(type, &at);
+
+	if (fd < 0)
+		return fd;
+	*ret_port = at.port;
+	*ret_fd = fd;
 	return 0;
 }
 
@@ -44,10 +63,10 @@ static int open_one(int type, const struct addr *a, int *ret_fd, uint16_t *ret_p
 static int open_pair(const struct addr *a, int *tcp, uint16_t *tcp_port, int *dns,
 		     uint16_t *dns_port)
 {
-	int r = open_one(SOCK_STREAM, a, tcp, tcp_port);
+	int r = open_at(SOCK_STREAM, a, 0, tcp, tcp_port);
 
 	if (r == 0)
-		r = open_one(SOCK_DGRAM, a, dns, dns_port);
+		r = open_at(SOCK_DGRAM, a, 0, dns, dns_port);
 	if (r < 0) {
 		fd_close(tcp);
 		*tcp_port = 0;
@@ -82,7 +101,7 @@ static void collect_local(struct redirect_netns *ns)
 	freeifaddrs(all);
 }
 
-int listeners_open(struct netns *ret, struct why *why)
+int listeners_open(uint16_t port, struct netns *ret, struct why *why)
 {
 	struct addr v4 = addr_v4(INADDR_LOOPBACK), v6 = { .family = 6, .b = { [15] = 1 } };
 	struct redirect_netns *ns = &ret->serve;
@@ -101,6 +120,12 @@ int listeners_open(struct netns *ret, struct why *why)
 	if (r < 0) {
 		listeners_close(ret);
 		return why_set(why, r, "cannot listen on ::1 in the sandbox: %s", strerror(-r));
+	}
+	r = open_at(SOCK_STREAM, &v4, port, &ret->explicit4, &ns->explicit4);
+	if (r < 0) {
+		listeners_close(ret);
+		return why_set(why, r, "cannot listen on 127.0.0.1:%u in the sandbox: %s", port,
+			       strerror(-r));
 	}
 	r = redirect_netns_cookie(ret->tcp4, &ns->cookie);
 	if (r < 0) {
@@ -121,4 +146,5 @@ void listeners_close(struct netns *n)
 	fd_close(&n->tcp6);
 	fd_close(&n->dns4);
 	fd_close(&n->dns6);
+	fd_close(&n->explicit4);
 }

@@ -75,7 +75,7 @@ static void furnish(int rtnl)
 }
 
 /* Called inside. Only `lo` and the listeners must work. */
-static int fill(struct netns *ret, struct why *why)
+static int fill(uint16_t port, struct netns *ret, struct why *why)
 {
 	_cleanup_close_ int rtnl = rtnl_open();
 	int r;
@@ -91,10 +91,10 @@ static int fill(struct netns *ret, struct why *why)
 	if (ret->fd < 0)
 		return why_set(why, -errno, "cannot open the new network namespace: %s",
 			       strerror(errno));
-	return listeners_open(ret, why);
+	return listeners_open(port, ret, why);
 }
 
-int netns_make_private(struct netns *ret, struct why *why)
+int netns_make_private(uint16_t port, struct netns *ret, struct why *why)
 {
 	_cleanup_close_ int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	struct netns made = NETNS_INIT;
@@ -105,7 +105,7 @@ int netns_make_private(struct netns *ret, struct why *why)
 			       strerror(errno));
 	if (unshare(CLONE_NEWNET) < 0)
 		return why_set(why, -errno, "cannot make a network namespace: %s", strerror(errno));
-	r = fill(&made, why);
+	r = fill(port, &made, why);
 	/* Without a way home every later step would happen in the wrong place. */
 	if (setns(home, CLONE_NEWNET) < 0) {
 		log_error("cannot return from the sandbox's network namespace: %s",
@@ -120,10 +120,10 @@ int netns_make_private(struct netns *ret, struct why *why)
 	return 0;
 }
 
-int netns_use_host(struct netns *ret, struct why *why)
+int netns_use_host(uint16_t port, struct netns *ret, struct why *why)
 {
 	struct netns made = NETNS_INIT;
-	int r = listeners_open(&made, why);
+	int r = listeners_open(port, &made, why);
 
 	if (r == 0)
 		*ret = made;

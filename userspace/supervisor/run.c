@@ -24,11 +24,11 @@
 #include "supervisor/inside.h"
 #include "supervisor/sandbox.h"
 #include "supervisor/selftest.h"
+#include "supervisor/summary.h"
 #include "supervisor/watch.h"
 
 #define EXIT_NOT_RUN   125
 #define READY_LIMIT_MS 10000
-#define SUMMARY_LINES  20
 
 /* ---- may we? ---- */
 
@@ -149,10 +149,9 @@ static int mark_listeners(struct sandbox *sb)
 		int fd;
 		enum redirect_mark mark;
 	} all[] = {
-		{ sb->netns.tcp4, REDIRECT_TCP },
-		{ sb->netns.tcp6, REDIRECT_TCP },
-		{ sb->netns.dns4, REDIRECT_DNS },
-		{ sb->netns.dns6, REDIRECT_DNS },
+		{ sb->netns.tcp4, REDIRECT_TCP },	    { sb->netns.tcp6, REDIRECT_TCP },
+		{ sb->netns.dns4, REDIRECT_DNS },	    { sb->netns.dns6, REDIRECT_DNS },
+		{ sb->netns.explicit4, REDIRECT_EXPLICIT },
 	};
 	int r = 0;
 
@@ -182,8 +181,8 @@ static int make_network(struct sandbox *sb)
 	int r = load_programs(sb);
 
 	if (r == 0)
-		r = sb->opt->host_network ? netns_use_host(&sb->netns, &sb->why)
-					  : netns_make_private(&sb->netns, &sb->why);
+		r = sb->opt->host_network ? netns_use_host(sb->opt->port, &sb->netns, &sb->why)
+					  : netns_make_private(sb->opt->port, &sb->netns, &sb->why);
 	if (r == 0)
 		r = mark_listeners(sb);
 	return r < 0 ? r : attach_programs(sb);
@@ -228,6 +227,7 @@ static int start_proxy(struct sandbox *sb)
 	setup.fds[PROXY_FD_TCP6] = sb->netns.tcp6;
 	setup.fds[PROXY_FD_DNS4] = sb->netns.dns4;
 	setup.fds[PROXY_FD_DNS6] = sb->netns.dns6;
+	setup.fds[PROXY_FD_EXPLICIT] = sb->netns.explicit4;
 	setup.fds[PROXY_FD_ORIG_TUPLE] = redirect_tuple_fd(sb->redirect);
 	setup.fds[PROXY_FD_EVENTS] = redirect_events_fd(sb->redirect);
 	setup.fds[PROXY_FD_AUDIT] = sb->audit;
@@ -278,16 +278,6 @@ static int start_command(struct sandbox *sb)
 
 /* ---- all of it ---- */
 
-static void print_summary(const struct sandbox *sb)
-{
-	_cleanup_buf_ struct buf out = BUF_INIT(64 * 1024);
-
-	if (sb->opt->quiet || refusals_summary(&sb->refusals, SUMMARY_LINES, &out) < 0 ||
-	    !buf_len(&out))
-		return;
-	(void)!write(STDERR_FILENO, buf_data(&out), buf_len(&out));
-}
-
 static int live(struct sandbox *sb)
 {
 	int r = prepare(sb), status;
@@ -323,7 +313,8 @@ int supervisor_run(const struct run_options *opt)
 	}
 	status = live(&sb);
 	sandbox_undo(&sb);
-	print_summary(&sb);
+	if (!opt->quiet)
+		summary_print(&sb.refusals);
 	sandbox_done(&sb);
 	return status;
 }

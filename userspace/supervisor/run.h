@@ -12,6 +12,8 @@ struct run_options {
 	const char *audit_log;	  /* path */
 	const char *user;	  /* --user, or NULL: SUDO_UID, else the caller */
 	bool host_network;	  /* --net host */
+	bool proxy_env; /* also the variables that make programs use the explicit listener */
+	uint16_t port;	/* of the explicit listener; 0: the kernel chooses */
 	bool quiet, verbose;
 	const char *const *argv; /* COMMAND */
 	const char *const *envp; /* the caller's environment */

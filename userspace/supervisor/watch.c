@@ -14,6 +14,7 @@
 
 #include "io/log.h"
 #include "supervisor/files.h"
+#include "supervisor/summary.h"
 
 #define DRAIN_MS       200 /* nobody is left to be served */
 #define PROXY_LIMIT_MS 2000
@@ -33,39 +34,6 @@ static void finish(struct watch *w, int status)
 
 /* ---- the proxy ---- */
 
-/* It is printed to a terminal, and a stranger chose it. */
-static void printable(struct str s, char ret[REFUSAL_TARGET_MAX + 1])
-{
-	size_t n = MIN(s.n, (size_t)REFUSAL_TARGET_MAX);
-
-	for (size_t i = 0; i < n; i++)
-		ret[i] = s.p[i] > 0x20 && s.p[i] < 0x7f ? s.p[i] : '?';
-	ret[n] = '\0';
-}
-
-static void say_refusal(const char *target, const struct refusal_note *n)
-{
-	char sentence[REFUSAL_TARGET_MAX + 160], hint[REFUSAL_TARGET_MAX + 160];
-
-	(void)reason_sentence(n->reason, target, sentence, sizeof(sentence));
-	(void)reason_hint(n->reason, target, n->port, hint, sizeof(hint));
-	log_warn("refused: %s (%s)%s%s", sentence, reason_word(n->reason), hint[0] ? "; " : "",
-		 hint);
-}
-
-static void count_refusal(struct sandbox *sb, const struct message *m)
-{
-	struct refusal_note n;
-	char target[REFUSAL_TARGET_MAX + 1];
-
-	if (refusal_note_get(m, &n) < 0)
-		return;
-	printable(n.target, target);
-	(void)refusals_count(&sb->refusals, target, n.port, n.reason, n.count);
-	if (sb->opt->verbose)
-		say_refusal(target, &n);
-}
-
 /* A channel that ended, or carries nonsense, is not read again. The end itself is seen by the
  * pidfd, which comes without delay if it has not come yet. */
 static void on_proxy_message(struct sandbox *sb)
@@ -77,7 +45,7 @@ static void on_proxy_message(struct sandbox *sb)
 		fd_close(&sb->proxy.channel);
 		role_signal(&sb->proxy, SIGKILL);
 	} else if (r == 0 && m.type == MSG_REFUSAL) {
-		count_refusal(sb, &m);
+		summary_count(&sb->refusals, &m, sb->opt->verbose);
 	}
 }
 

@@ -102,7 +102,8 @@ bool http_field_is_hop(const struct http_head *h, const struct http_field *f);
  * return 0 or -errno and append all or nothing. What the parser would refuse (CR, LF, NUL or
  * another control in a value, a name that is no token) is -EINVAL.
  */
-_must_check_ int http_write_request_line(struct buf *out, struct str method, struct str target);
+_must_check_ int http_write_request_line(struct buf *out, struct str method, struct str target,
+					 uint8_t minor); /* of HTTP/1: 0 or 1 */
 _must_check_ int http_write_status_line(struct buf *out, int status, struct str phrase);
 _must_check_ int http_write_field(struct buf *out, const char *name, struct str value);
 /* All end-to-end fields of a head, except Host and Content-Length. */

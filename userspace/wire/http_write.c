@@ -67,9 +67,10 @@ static int append_pieces(struct buf *out, const struct str *pieces, size_t count
 	return 0;
 }
 
-int http_write_request_line(struct buf *out, struct str method, struct str target)
+int http_write_request_line(struct buf *out, struct str method, struct str target, uint8_t minor)
 {
-	const struct str pieces[] = { method, STR_LIT(" "), target, STR_LIT(" HTTP/1.1\r\n") };
+	const struct str pieces[] = { method, STR_LIT(" "), target,
+				      minor ? STR_LIT(" HTTP/1.1\r\n") : STR_LIT(" HTTP/1.0\r\n") };
 
 	if (!http_is_token(method) || method.n > HTTP_METHOD_MAX || !http_is_target(target))
 		return -EINVAL;

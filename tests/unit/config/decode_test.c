@@ -245,6 +245,17 @@ static void test_types(void **state)
 		  "f.json:1:34: \"path\" must be a string, not false", "a path" },
 		{ V "\"log_level\": 1}",
 		  "f.json:1:29: \"log_level\" must be a string, not a number", "a word" },
+		{ V "\"bind_addr\": 127}",
+		  "f.json:1:29: \"bind_addr\" must be a string, not a number", "an address" },
+		{ V "\"bind_addr\": null}", "f.json:1:29: \"bind_addr\" must be a string, not null",
+		  "no address" },
+		{ V "\"bind_port\": \"8080\"}",
+		  "f.json:1:29: \"bind_port\" must be a whole number, not a string",
+		  "a port in quotes" },
+		{ V "\"limits\": {\"header_timeout_secs\": 0.5}}",
+		  "f.json:1:50: \"header_timeout_secs\" must be a whole number, not a number with "
+		  "a fraction",
+		  "half a second" },
 		{ V "\"$schema\": 1}", "f.json:1:27: \"$schema\" must be a string, not a number",
 		  "what is ignored has a type" },
 	};
@@ -274,6 +285,14 @@ static void test_values(void **state)
 		  "1 in 32 bits" },
 		{ V "\"limits\": {\"connect_timeout_secs\": 601}}",
 		  "f.json:1:51: \"connect_timeout_secs\" must be from 1 to 600, not 601", "long" },
+		{ V "\"limits\": {\"header_timeout_secs\": 0}}",
+		  "f.json:1:50: \"header_timeout_secs\" must be from 1 to 600, not 0", "no time" },
+		{ V "\"limits\": {\"header_timeout_secs\": 601}}",
+		  "f.json:1:50: \"header_timeout_secs\" must be from 1 to 600, not 601", "long" },
+		{ V "\"bind_port\": -1}",
+		  "f.json:1:29: \"bind_port\" must be from 0 to 65535, not -1", "negative" },
+		{ V "\"bind_port\": 65536}",
+		  "f.json:1:29: \"bind_port\" must be from 0 to 65535, not 65536", "0 in 16 bits" },
 		{ V "\"dns\": {\"timeout_ms\": 99}}",
 		  "f.json:1:38: \"timeout_ms\" must be from 100 to 60000, not 99", "short" },
 		{ V "\"dns\": {\"max_labels_per_wildcard\": 65537}}",
@@ -304,6 +323,71 @@ static void test_values(void **state)
 
 	(void)state;
 	check_bad(rows, ARRAY_SIZE(rows));
+}
+
+#define EVERY	   " means every address; name one address of this machine"
+#define NO_MACHINE " is no machine's address; name one address of this machine"
+#define NO_ADDRESS " is no address; say an IP address, such as 127.0.0.1 or ::1"
+
+static void test_addresses_to_listen_on(void **state)
+{
+	static const struct {
+		const char *text, *fault, *reason;
+	} rows[] = {
+		{ "0.0.0.0", EVERY, "every one" },
+		{ "::", EVERY, "every one, IPv6" },
+		{ "0:0:0:0:0:0:0:0", EVERY, "written out" },
+		{ "::0.0.0.0", EVERY, "with IPv4 at the end" },
+		{ "::ffff:0.0.0.0", EVERY, "every one of IPv4, in disguise" },
+		{ "::ffff:0:0", EVERY, "the same in hexadecimal" },
+		{ "224.0.0.1", NO_MACHINE, "multicast" },
+		{ "ff02::1", NO_MACHINE, "multicast, IPv6" },
+		{ "255.255.255.255", NO_MACHINE, "broadcast" },
+		{ "::ffff:224.0.0.1", NO_MACHINE, "multicast, in disguise" },
+		{ "", NO_ADDRESS, "nothing" },
+		{ "localhost", NO_ADDRESS, "a name" },
+		{ "*", NO_ADDRESS, "a star" },
+		{ "0", NO_ADDRESS, "every one, as inet_aton reads it" },
+		{ "127.1", NO_ADDRESS, "short" },
+		{ "127.0.0.01", NO_ADDRESS, "a leading zero" },
+		{ "127.0.0.1:8080", NO_ADDRESS, "with a port" },
+		{ "[::1]", NO_ADDRESS, "brackets" },
+		{ "fe80::1%eth0", NO_ADDRESS, "a zone" },
+		{ "127.0.0.1/8", NO_ADDRESS, "a network" },
+		{ " 127.0.0.1", NO_ADDRESS, "a blank" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char text[128], wanted[256];
+
+		(void)snprintf(text, sizeof(text), V "\n\t\"bind_addr\": \"%s\"}", rows[i].text);
+		(void)snprintf(wanted, sizeof(wanted), "f.json:2:15: \"%s\"%s", rows[i].text,
+			       rows[i].fault);
+		must_fail_with(text, strlen(text), wanted, rows[i].reason);
+	}
+}
+
+static void test_an_address_to_listen_on_is_unmapped(void **state)
+{
+	static const struct {
+		const char *text, *wanted;
+	} rows[] = {
+		{ "127.0.0.1", "127.0.0.1" },	     { "::1", "::1" },
+		{ "::ffff:127.0.0.2", "127.0.0.2" }, { "192.0.2.7", "192.0.2.7" },
+		{ "2001:DB8:0::1", "2001:db8::1" },  { "10.0.0.1", "10.0.0.1" },
+		{ "169.254.7.8", "169.254.7.8" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char text[ADDR_TEXT_MAX];
+		const char *fault;
+		struct addr a;
+
+		assert_int_equal(config_bind_parse(rows[i].text, &a, &fault), 0);
+		assert_string_equal(addr_text(&a, text), rows[i].wanted);
+	}
 }
 
 /* The sentences are those of the patterns; here it matters that they come, and with the place of the item. */
@@ -415,11 +499,13 @@ static const char all[] =
 	"  ],\n"
 	"  \"denied_hosts\": [\"bad.example.org\"],\n"
 	"  \"allowed_cidrs\": [\"10.0.0.0/8:5432\"],\n"
+	"  \"bind_addr\": \"2001:db8::7\", \"bind_port\": 65535,\n"
 	"  \"monitor\": true, \"log_level\": \"debug\", \"log_format\": \"json\",\n"
 	"  \"dns\": { \"servers\": [\"192.0.2.53\", \"[2001:db8::53]:5353\"],\n"
 	"    \"timeout_ms\": 100, \"max_labels_per_wildcard\": 65536 },\n"
 	"  \"l\\u0069mits\": { \"max_connections\": 1000000,\n"
-	"    \"idle_timeout_secs\": 604800, \"connect_timeout_secs\": 1 },\n"
+	"    \"idle_timeout_secs\": 604800, \"connect_timeout_secs\": 1,\n"
+	"    \"header_timeout_secs\": 600 },\n"
 	"  \"audit\": { \"path\": \"/var/log/a.jsonl\", \"on_full\": \"deny\", },\n"
 	"}\n";
 
@@ -461,17 +547,21 @@ static void test_everything(void **state)
 	assert_string_equal(c.servers[0], "192.0.2.53");
 	assert_string_equal(c.servers[1], "[2001:db8::53]:5353");
 	assert_true(c.monitor.v);
-	assert_string_equal(c.monitor.origin, "f.json:11");
+	assert_string_equal(c.bind_addr.v, "2001:db8::7");
+	assert_string_equal(c.bind_addr.origin, "f.json:11");
+	must_be_number(&c.bind_port, 65535, "f.json:11");
+	assert_string_equal(c.monitor.origin, "f.json:12");
 	assert_string_equal(c.log_level.v, "debug");
-	assert_string_equal(c.log_level.origin, "f.json:11");
+	assert_string_equal(c.log_level.origin, "f.json:12");
 	assert_string_equal(c.log_format.v, "json");
-	must_be_number(&c.dns_timeout_ms, 100, "f.json:13");
-	must_be_number(&c.max_labels_per_wildcard, 65536, "f.json:13");
-	must_be_number(&c.max_connections, 1000000, "f.json:14");
-	must_be_number(&c.idle_timeout_secs, 604800, "f.json:15");
-	must_be_number(&c.connect_timeout_secs, 1, "f.json:15");
+	must_be_number(&c.dns_timeout_ms, 100, "f.json:14");
+	must_be_number(&c.max_labels_per_wildcard, 65536, "f.json:14");
+	must_be_number(&c.max_connections, 1000000, "f.json:15");
+	must_be_number(&c.idle_timeout_secs, 604800, "f.json:16");
+	must_be_number(&c.connect_timeout_secs, 1, "f.json:16");
+	must_be_number(&c.header_timeout_secs, 600, "f.json:17");
 	assert_string_equal(c.audit_path.v, "/var/log/a.jsonl");
-	assert_string_equal(c.audit_path.origin, "f.json:16");
+	assert_string_equal(c.audit_path.origin, "f.json:18");
 	assert_string_equal(c.audit_on_full.v, "deny");
 	config_done(&c);
 }
@@ -493,6 +583,11 @@ static void test_the_least_file_changes_nothing(void **state)
 	assert_int_equal(c.dns_timeout_ms.v, s.dns_timeout_ms);
 	assert_int_equal(c.connect_timeout_secs.v * 1000, s.connect_timeout_ms);
 	assert_int_equal(c.idle_timeout_secs.v * 1000, s.idle_timeout_ms);
+	assert_int_equal(c.header_timeout_secs.v * 1000, s.header_timeout_ms);
+	assert_string_equal(c.bind_addr.v, "127.0.0.1");
+	assert_null(c.bind_addr.origin);
+	assert_int_equal(c.bind_port.v, 0);
+	assert_null(c.bind_port.origin);
 	assert_null(c.max_connections.origin);
 	assert_string_equal(c.log_level.v, "warn");
 	assert_null(c.log_level.origin);
@@ -549,6 +644,8 @@ int main(void)
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_types),
 		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_addresses_to_listen_on),
+		cmocka_unit_test(test_an_address_to_listen_on_is_unmapped),
 		cmocka_unit_test(test_patterns),
 		cmocka_unit_test(test_nul),
 		cmocka_unit_test(test_nested_deep),

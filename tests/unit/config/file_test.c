@@ -220,11 +220,13 @@ static void test_wrong_text_is_not_quoted(void **state)
 /* What is shown is a file that says the same. */
 static void test_show_is_a_file(void **state)
 {
-	static const char text[] = "{\"version\": 1, \"allowed_hosts\": [\"a.example\", \"*:22\"], "
-				   "\"denied_hosts\": [\"b.example\"], \"monitor\": true, "
-				   "\"allowed_cidrs\": [\"10.0.0.0/8:1\"], "
-				   "\"dns\": {\"servers\": [\"192.0.2.1\"]}, "
-				   "\"limits\": {\"max_connections\": 7}}";
+	static const char text[] =
+		"{\"version\": 1, \"allowed_hosts\": [\"a.example\", \"*:22\"], "
+		"\"denied_hosts\": [\"b.example\"], \"monitor\": true, "
+		"\"allowed_cidrs\": [\"10.0.0.0/8:1\"], "
+		"\"dns\": {\"servers\": [\"192.0.2.1\"]}, "
+		"\"bind_addr\": \"::1\", \"bind_port\": 8080, "
+		"\"limits\": {\"max_connections\": 7, \"header_timeout_secs\": 3}}";
 	_cleanup_buf_ struct buf first = BUF_INIT(65536), second = BUF_INIT(65536);
 	char why[512] = "", *inner;
 	struct config c;
@@ -249,6 +251,8 @@ static void test_show_is_a_file(void **state)
 	assert_memory_equal(buf_data(&second), buf_data(&first), buf_len(&first));
 	assert_non_null(memmem(buf_data(&first), buf_len(&first), "\"file\": null", 12));
 	assert_non_null(memmem(buf_data(&first), buf_len(&first), "\"max_connections\": 7", 20));
+	assert_non_null(memmem(buf_data(&first), buf_len(&first), "\"bind_addr\": \"::1\"", 18));
+	assert_non_null(memmem(buf_data(&first), buf_len(&first), "\"bind_port\": 8080", 17));
 	config_done(&c);
 }
 

@@ -44,7 +44,7 @@ static int setup(void **state)
 	if (geteuid() != 0)
 		return 0;
 	f.home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	if (netns_make_private(&f.netns, &why) < 0) {
+	if (netns_make_private(0, &f.netns, &why) < 0) {
 		print_error("%s\n", why.text);
 		return -1;
 	}
@@ -253,7 +253,7 @@ static void test_netns_host_listeners(void **state)
 	uint64_t cookie;
 
 	(void)state;
-	assert_int_equal(netns_use_host(&n, &why), 0);
+	assert_int_equal(netns_use_host(0, &n, &why), 0);
 	assert_int_equal(redirect_netns_cookie(s, &cookie), 0);
 	assert_int_equal(n.fd, -EBADF);
 	assert_true(n.serve.cookie == cookie);

@@ -15,6 +15,9 @@
 
 #define ENV_MAX 8
 
+/* No settings of ours. */
+static const char *const nothing[] = { NULL };
+
 static const char *const no_env[] = { NULL };
 
 static void test_user_wanted(void **state)
@@ -105,7 +108,7 @@ static void check_environment(const char *why, const struct user *u, const char 
 			      const char *const *want)
 {
 	_cleanup_arena_ struct arena arena = ARENA_INIT(64 * 1024);
-	const char *const *out = environment_for_command(in, u, &arena);
+	const char *const *out = environment_for_command(in, u, nothing, &arena);
 	size_t n = 0;
 
 	assert_non_null(out);
@@ -192,7 +195,7 @@ static void test_environment_too_large(void **state)
 	_cleanup_arena_ struct arena arena = ARENA_INIT(16);
 
 	(void)state;
-	assert_null(environment_for_command(in, &u, &arena));
+	assert_null(environment_for_command(in, &u, nothing, &arena));
 }
 
 static void test_environment_get(void **state)

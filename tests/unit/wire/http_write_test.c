@@ -80,7 +80,7 @@ static void test_write_request(void **state)
 		"Proxy-Authorization: Basic bm9ubzpzZWNyZXQ=\r\nContent-Length: 5\r\n"
 		"Connection: connection, x-gone, close\r\nX-Gone: y\r\nx-stays:  c  d\t\r\n"
 		"Keep-Alive: 5\r\nTE: trailers\r\nEmpty:\r\nA: b\r\n\r\n");
-	assert_int_equal(http_write_request_line(&b, h.method, h.path), 0);
+	assert_int_equal(http_write_request_line(&b, h.method, h.path, 1), 0);
 	assert_int_equal(http_write_field(&b, "Host", h.authority), 0);
 	assert_int_equal(http_write_end_fields(&b, &h), 0);
 	assert_text(buf_str(&b), "POST /x HTTP/1.1\r\nHost: a.example\r\nA: b\r\n"
@@ -124,9 +124,9 @@ static void test_writer_refuses_what_ends_a_line(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		assert_int_equal(http_write_field(&b, names[i], STR_LIT("b")), -EINVAL);
 	for (size_t i = 0; i < ARRAY_SIZE(targets); i++)
-		assert_int_equal(http_write_request_line(&b, STR_LIT("GET"), targets[i]), -EINVAL);
+		assert_int_equal(http_write_request_line(&b, STR_LIT("GET"), targets[i], 1), -EINVAL);
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
-		assert_int_equal(http_write_request_line(&b, methods[i], STR_LIT("/")), -EINVAL);
+		assert_int_equal(http_write_request_line(&b, methods[i], STR_LIT("/"), 1), -EINVAL);
 	for (size_t i = 0; i < ARRAY_SIZE(statuses); i++)
 		assert_int_equal(http_write_status_line(&b, statuses[i], STR_LIT("OK")), -EINVAL);
 	assert_int_equal(buf_len(&b), 0);
@@ -144,7 +144,7 @@ static void test_writer_appends_all_or_nothing(void **state)
 		assert_int_equal(http_write_end_fields(&b, &h), -ENOSPC);
 		assert_int_equal(buf_len(&b), 0);
 		assert_int_equal(http_write_field(&b, "Name", STR_LIT("value")), -ENOSPC);
-		assert_int_equal(http_write_request_line(&b, h.method, h.path), -ENOSPC);
+		assert_int_equal(http_write_request_line(&b, h.method, h.path, 1), -ENOSPC);
 		assert_int_equal(http_write_status_line(&b, 200, STR_LIT("")), -ENOSPC);
 		assert_int_equal(buf_len(&b), 0);
 	}
