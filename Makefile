@@ -9,10 +9,11 @@
 #	make lint               layers, libraries, headers, function length
 #	make help               this text
 #
-# Overridable: CC, CLANG, BPFTOOL, CFLAGS, LDFLAGS, PREFIX, DESTDIR, V=1 for the commands themselves.
+# Overridable: CC, CLANG, BPFTOOL, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR, V=1 for the commands themselves.
 
 BUILD   ?= release
 PREFIX  ?= /usr/local
+LIBDIR  ?= $(PREFIX)/lib
 DESTDIR ?=
 VERSION := 0.1.0
 
@@ -22,6 +23,7 @@ endif
 CLANG   ?= clang
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
 PKG_CONFIG ?= pkg-config
+OBJCOPY ?= objcopy
 
 O := build/$(BUILD)
 
@@ -88,7 +90,7 @@ MECH := $(O)/libmech.a
 PROGRAM := $(O)/nono-proxy
 SKELETON := build/gen/redirect.skel.h
 
-.PHONY: all bpf clean help
+.PHONY: all bpf clean help always
 all: $(PROGRAM)
 bpf: $(SKELETON)
 
@@ -114,6 +116,41 @@ $(O)/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(EXTRA) -MMD -MP -c -o $@ $<
 
+# ---- library: starts the program; wants nothing but libc ----------------------------------------------------------------
+
+API_OBJS := $(call objs,userspace/api.c $(call srcs,api))
+LIB_SO   := $(O)/libnono_proxy.so
+LIB_NAME := libnono_proxy.so.0
+LIB_A    := $(O)/libnono_proxy.a
+
+# The sanitizers' builds test its objects; the library itself is for other people's programs.
+ifneq ($(filter release debug,$(BUILD)),)
+all: $(LIB_SO) $(LIB_A)
+endif
+
+$(API_OBJS): EXTRA := $(WARN_PURE) -fPIC -fvisibility=hidden -DNONO_PROXY_PROGRAM='"$(PREFIX)/bin/nono-proxy"'
+
+# Where the program will be is compiled in: another PREFIX is another object.
+$(O)/prefix: always
+	@mkdir -p $(@D)
+	@echo '$(PREFIX)' | cmp -s - $@ || echo '$(PREFIX)' > $@
+$(O)/userspace/api/child.o: $(O)/prefix
+
+$(O)/$(LIB_NAME): $(API_OBJS) userspace/nono_proxy.map
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(FLAGS_$(BUILD)) $(LDFLAGS) -shared -Wl,-soname,$(LIB_NAME) -Wl,--version-script=userspace/nono_proxy.map \
+		-Wl,-z,relro,-z,now,-z,noexecstack,-z,defs -o $@ $(API_OBJS)
+
+$(LIB_SO): $(O)/$(LIB_NAME)
+	$(Q)ln -sf $(LIB_NAME) $@
+
+# One object, in which only the public names are left: what is ours inside cannot clash with what is the user's.
+$(LIB_A): $(API_OBJS)
+	$(call say,AR,$@)
+	$(Q)$(CC) -r -nostdlib -o $(O)/nono_proxy.o $^
+	$(Q)$(OBJCOPY) --localize-hidden $(O)/nono_proxy.o
+	$(Q)rm -f $@ && $(AR) rcs $@ $(O)/nono_proxy.o
+
 # ---- BPF: clang, then one linked object without DWARF, then the skeleton ------------------------------------------------
 
 MULTIARCH := $(shell $(CC) -print-multiarch)
@@ -137,14 +174,17 @@ $(call objs,$(wildcard userspace/redirect/*.c)): $(SKELETON)
 # Unit tests mirror the tree: tests/unit/wire/addr_test.c tests userspace/wire/addr.c.
 UNIT_PURE_SRCS := $(sort $(foreach d,$(PURE_DIRS),$(wildcard tests/unit/$(d)/*_test.c)))
 UNIT_MECH_SRCS := $(sort $(foreach d,$(MECH_DIRS),$(wildcard tests/unit/$(d)/*_test.c)) $(wildcard tests/conn/*_test.c))
+UNIT_API_SRCS  := $(sort $(wildcard tests/unit/api/*_test.c))
+SECRET_SRCS    := $(sort $(wildcard tests/secret/*.c))
 BPF_TEST_SRCS  := $(sort $(wildcard tests/bpf/*_test.c))
 FUZZ_SRCS      := $(sort $(wildcard tests/fuzz/*_fuzz.c))
 SUPPORT_OBJS   := $(call objs,$(sort $(wildcard tests/support/*.c)))
 
 tests = $(patsubst %.c,$(O)/%,$(1))
-UNIT_TESTS := $(call tests,$(UNIT_PURE_SRCS) $(UNIT_MECH_SRCS))
+UNIT_TESTS := $(call tests,$(UNIT_PURE_SRCS) $(UNIT_MECH_SRCS) $(UNIT_API_SRCS))
 BPF_TESTS  := $(call tests,$(BPF_TEST_SRCS))
 FUZZ_TESTS := $(call tests,$(FUZZ_SRCS))
+SECRET_TESTS := $(call tests,$(SECRET_SRCS))
 
 $(call tests,$(UNIT_PURE_SRCS)): $(O)/%: $(O)/%.o $(PURE)
 	$(call say,LINK,$@)
@@ -153,6 +193,16 @@ $(call tests,$(UNIT_PURE_SRCS)): $(O)/%: $(O)/%.o $(PURE)
 $(call tests,$(UNIT_MECH_SRCS) $(BPF_TEST_SRCS)): $(O)/%: $(O)/%.o $(SUPPORT_OBJS) $(MECH) $(PURE)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_all) $(LIBS_test) -lpthread
+
+# The library's insides, without its walls.
+$(call tests,$(UNIT_API_SRCS)): $(O)/%: $(O)/%.o $(API_OBJS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_test) -lpthread
+
+# Run under valgrind, which tells whether a branch depends on a secret.
+$(SECRET_TESTS): $(O)/%: $(O)/%.o $(PURE)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -Wl,--wrap=secret_equal -o $@ $^ $(LIBS_pure)
 
 # A fuzz target is one function; outside BUILD=fuzz a plain main replays its corpus.
 ifeq ($(BUILD),fuzz)
@@ -177,11 +227,15 @@ $(FUZZ_TESTS): $(O)/%: $(O)/%.o $(O)/tests/fuzz/replay.o $(PURE)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_pure)
 endif
 
-.PHONY: unit-tests bpf-tests fuzz-tests tests
+.PHONY: unit-tests bpf-tests fuzz-tests secret-tests tests
 unit-tests: $(UNIT_TESTS)
 bpf-tests: $(BPF_TESTS)
 fuzz-tests: $(FUZZ_TESTS)
+secret-tests: $(SECRET_TESTS)
 tests: unit-tests bpf-tests fuzz-tests
+ifeq ($(BUILD),release)
+tests: secret-tests
+endif
 
 .SECONDARY:
 

@@ -12,7 +12,7 @@
 #	make format        clang-format over the C sources; make check-format only looks
 #	make tidy          clang-tidy over the sources; slow
 #	make fuzz-smoke    each fuzzer for FUZZ_SECONDS from its corpus
-#	make install       the program below DESTDIR and PREFIX
+#	make install       the program and the library below DESTDIR and PREFIX (LIBDIR for the libraries)
 
 # Debian's own interpreter: the scripts use its standard library only.
 PYTHON ?= /usr/bin/python3
@@ -23,7 +23,7 @@ ONLY ?=
 
 LINTS := layers headers shape
 E2E := $(sort $(wildcard tests/e2e/*.py))
-C_FILES := $(wildcard userspace/*.[ch] userspace/*/*.[ch] bpf/*.[ch] include/*.h tests/*/*.[ch] tests/unit/*/*.[ch])
+C_FILES := $(wildcard userspace/*.[ch] userspace/*/*.[ch] bpf/*.[ch] include/*.h examples/*.c tests/*/*.[ch] tests/unit/*/*.[ch])
 
 # The words of one build for the runner: $(call built,BUILD,LIST).
 built = $(patsubst $(O)/%,build/$(1)/%,$(2))
@@ -64,6 +64,7 @@ check-all: check-builds
 	'$(PYTHON) -B tests/lint/pure.py build/release/libpure.a build/debug/libpure.a build/asan/libpure.a' \
 	--title 'release, gcc: unit tests' $(call quoted,,$(call built,release,$(UNIT_TESTS))) \
 	--title 'release, gcc: fuzz corpus' $(call replays,release,) \
+	--title 'release, gcc: secrets' '$(PYTHON) -B tests/secret/token_valgrind.py build/release/tests/secret/token_valgrind' \
 	--title 'release, gcc: BPF' $(call quoted,,$(call built,release,$(BPF_TESTS))) \
 	--limit 900 --title 'release, gcc: end to end' $(call quoted,NONO_PROXY=build/release/nono-proxy $(PYTHON) -B,$(E2E)) \
 	--limit 300 --title 'debug, clang: unit tests' $(call quoted,,$(call built,debug,$(UNIT_TESTS))) \
@@ -91,7 +92,7 @@ check-format:
 
 tidy: $(SKELETON)
 	$(Q)clang-tidy --quiet --warnings-as-errors='*' $(wildcard userspace/*.c userspace/*/*.c) -- \
-	-std=gnu17 $(CPPFLAGS_ALL) $(call pkg_cflags,libidn2 libcares libbpf libseccomp)
+	-std=gnu17 $(CPPFLAGS_ALL) -DNONO_PROXY_PROGRAM='""' $(call pkg_cflags,libidn2 libcares libbpf libseccomp)
 
 fuzz-smoke:
 	$(Q)$(MAKE) --no-print-directory BUILD=fuzz fuzz-tests
@@ -100,5 +101,11 @@ fuzz-smoke:
 	>build/fuzz/$$name.log 2>&1 || { tail -n 40 build/fuzz/$$name.log; echo "$$name found something: build/fuzz/"; exit 1; }; \
 	echo "$$name: nothing found, $$(grep -o 'Done [0-9]* runs' build/fuzz/$$name.log)"; done
 
-install: all
+install: all $(LIB_SO) $(LIB_A)
 	install -D -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/nono-proxy
+	install -D -m 644 include/nono_proxy.h $(DESTDIR)$(PREFIX)/include/nono_proxy.h
+	install -D -m 644 $(O)/$(LIB_NAME) $(DESTDIR)$(LIBDIR)/$(LIB_NAME)
+	ln -sf $(LIB_NAME) $(DESTDIR)$(LIBDIR)/libnono_proxy.so
+	install -D -m 644 $(LIB_A) $(DESTDIR)$(LIBDIR)/libnono_proxy.a
+	sed 's|@PREFIX@|$(PREFIX)|;s|@LIBDIR@|$(LIBDIR)|;s|@VERSION@|$(VERSION)|' userspace/nono-proxy.pc.in | \
+	install -D -m 644 /dev/stdin $(DESTDIR)$(LIBDIR)/pkgconfig/nono-proxy.pc

@@ -72,6 +72,14 @@ def _():
     none(found, "includes of bpf/")
 
 
+@test("the library's files include the library's files, and macros")
+def _():
+    found = [f'{name}:{line}: "{path}"' for name in SOURCES if folder_of(name) == "api" or name == "userspace/api.c"
+             for line, bracket, path in includes(name)
+             if bracket == '"' and path not in ("include/nono_proxy.h", "base/defs.h") and not path.startswith("api/")]
+    none(found, "includes that would bring in more")
+
+
 @test("each library is named in one folder")
 def _():
     found = []
@@ -101,7 +109,8 @@ def _():
     for name in files("userspace/**/*.h", "bpf/*.h", "include/*.h"):
         parts = name.removeprefix("userspace/").removesuffix(".h")
         guard = "NONO_" + parts.replace("/", "_").upper()
-        if f"#ifndef {guard}_H" not in without_comments(read(name)) and not name.startswith("include/"):
+        guard = "NONO_PROXY" if name == "include/nono_proxy.h" else guard
+        if f"#ifndef {guard}_H" not in without_comments(read(name)):
             found.append(f"{name}: wants {guard}_H")
     none(found, "guards")
 

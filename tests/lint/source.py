@@ -11,7 +11,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests/support"))
 
 LAYERS = {"base": 0, "wire": 1, "policy": 2, "io": 3, "ipc": 3, "redirect": 3, "confine": 3, "tls": 3, "config": 3,
-          "supervisor": 4, "proxy": 4, "keyholder": 4, "commands": 5}
+          "supervisor": 4, "proxy": 4, "keyholder": 4, "commands": 5, "api": 5}
 COMMENT_OR_TEXT = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
 
