@@ -206,26 +206,30 @@ $(SECRET_TESTS): $(O)/%: $(O)/%.o $(PURE)
 
 # A fuzz target is one function; outside BUILD=fuzz a plain main replays its corpus.
 ifeq ($(BUILD),fuzz)
+FUZZ_MAIN := -fsanitize=fuzzer
+else
+FUZZ_MAIN := $(O)/tests/fuzz/replay.o
+$(FUZZ_TESTS): $(FUZZ_MAIN)
+endif
+
 $(FUZZ_TESTS): $(O)/%: $(O)/%.o $(PURE)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LIBS_pure)
-# What we accept as HTTP, llhttp accepts with the same meaning. Its sources come with Debian's node-llhttp; not part of check.
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter-out %.o,$(FUZZ_MAIN)) \
+		-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(FUZZ_LIBS)
+
+$(FUZZ_TESTS): FUZZ_LIBS = $(LIBS_pure)
+
+# What we accept as HTTP, llhttp accepts with the same meaning. Its sources come with Debian's node-llhttp.
 LLHTTP := /usr/share/llhttp
 LLHTTP_OBJS := $(patsubst %,$(O)/llhttp/%.o,api http llhttp)
 
 $(O)/llhttp/%.o: $(LLHTTP)/%.c
+	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -DLLHTTP_STRICT_MODE=1 -I/usr/share/include/llhttp $(HARDEN) $(FLAGS_fuzz) -w -c -o $@ $<
+	$(Q)$(CC) -DLLHTTP_STRICT_MODE=1 -I/usr/share/include/llhttp $(HARDEN) $(FLAGS_$(BUILD)) -w -c -o $@ $<
 
-$(O)/tests/fuzz/http_diff.o: EXTRA := -DLLHTTP_STRICT_MODE=1 -isystem /usr/share/include/llhttp
-$(O)/tests/fuzz/http_diff: $(O)/tests/fuzz/http_diff.o $(LLHTTP_OBJS) $(PURE)
-	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LIBS_pure)
-else
-$(FUZZ_TESTS): $(O)/%: $(O)/%.o $(O)/tests/fuzz/replay.o $(PURE)
-	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_pure)
-endif
+$(O)/tests/fuzz/http_diff_fuzz.o: EXTRA := -DLLHTTP_STRICT_MODE=1 -isystem /usr/share/include/llhttp
+$(O)/tests/fuzz/http_diff_fuzz: $(LLHTTP_OBJS)
 
 .PHONY: unit-tests bpf-tests fuzz-tests secret-tests tests
 unit-tests: $(UNIT_TESTS)

@@ -4,8 +4,8 @@
  * take, llhttp takes with the same method, target, status and fields, and with the body's end at
  * the same byte. The reverse need not hold: we are the stricter.
  *
- * Not a target like the others: it is linked with Debian's node-llhttp (sources below
- * /usr/share/llhttp), compiled with LLHTTP_STRICT_MODE=1.
+ * Linked with Debian's node-llhttp (sources below /usr/share/llhttp), compiled with
+ * LLHTTP_STRICT_MODE=1.
  */
 #include "tests/fuzz/fuzz.h"
 
