@@ -170,6 +170,15 @@ class Demo:
             frames = sniffer.frames()
             verdict(not [f for f in frames if f.destination == API4 and f.protocol == 17], "no datagram left", frames)
 
+    def on_purpose(self):
+        heading("A client that speaks to a proxy on purpose shows a token")
+        result = self.sandbox(["sh", "-c", 'curl -sS -x "http://nono:$NONO_PROXY_TOKEN@${NONO_PROXY_URL#http://}" https://api.example.com/'])
+        verdict("server name api.example.com" in result.out, "CONNECT with the token from the environment", result)
+        result = self.sandbox(["sh", "-c", 'curl -sS -x "$NONO_PROXY_URL" https://api.example.com/'])
+        verdict(result.status == 56 and "407" in result.err, "without it not even an allowed host is served", result)
+        result = self.sandbox(["sh", "-c", 'curl -sS https://evil.example/; curl -sS -H "X-Nono-Token: $NONO_PROXY_TOKEN" "$NONO_PROXY_URL/-/refusals"'])
+        verdict('"reason":"host_not_allowed"' in result.out, "a program can ask what was refused, and how it would be allowed", result)
+
     def killed(self):
         heading("When the proxy dies, the sandbox has no network")
         code = "curl -sSN https://api.example.com/stream | head -c 5; for try in 1 2 3; do sleep 0.3; curl -sS -m 2 -k https://203.0.113.10/; done"
@@ -209,7 +218,7 @@ class Demo:
 
     def run(self):
         self.introduction()
-        for part in (self.allowed, self.refused_names, self.refused_addresses, self.names_in_tls, self.other_ways, self.killed, self.ending):
+        for part in (self.allowed, self.refused_names, self.refused_addresses, self.names_in_tls, self.other_ways, self.on_purpose, self.killed, self.ending):
             part()
 
 
