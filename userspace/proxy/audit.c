@@ -140,7 +140,7 @@ void audit_flush(struct audit *a, nsec_t now)
 			continue;
 		e.mode = r->mode;
 		e.reason = r->reason;
-		e.target = r->target;
+		e.target = r->target[0] ? r->target : NULL;
 		e.port = r->port;
 		e.count = r->unreported;
 		e.text = "repeated";

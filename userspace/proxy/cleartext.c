@@ -34,9 +34,11 @@ static enum reason admit(struct conn *c, void *arg, const struct http_head *head
 	uint16_t port;
 	enum reason reason = exchange_authority(head, c->port, &h, &port);
 
-	if (reason)
+	if (reason && reason != REASON_HOST_MISMATCH)
 		return reason;
 	conn_set_target(c, h.name, NULL);
+	if (reason)
+		return reason;
 	if (port != c->port)
 		return REASON_HOST_MISMATCH;
 	if (t->route)

@@ -73,19 +73,50 @@ static void close_record(struct conn *c, uint64_t up, uint64_t down, int status,
 	audit_note(c->server->audit, &e);
 }
 
+/* The path without its query, and without the token, which some client may have put there: records last longer than it is good for. */
+static void note_path(struct conn *c, struct str path)
+{
+	const char *query = path.n ? memchr(path.p, '?', path.n) : NULL;
+	const struct str token = c->server->token;
+	size_t n = query ? (size_t)(query - path.p) : path.n, at = 0;
+	const char *found;
+
+	c->path[0] = '\0';
+	while (token.n && n && (found = memmem(path.p, n, token.p, token.n))) {
+		size_t before = (size_t)(found - path.p);
+
+		at += (size_t)snprintf(c->path + at, sizeof(c->path) - at, "%.*s[token]",
+				       (int)before, path.p);
+		path.p += before + token.n;
+		n -= before + token.n;
+		if (at >= sizeof(c->path))
+			return;
+	}
+	(void)snprintf(c->path + at, sizeof(c->path) - at, "%.*s", (int)n, path.p);
+}
+
+/* What is known before a request has named its host: where the kernel says that the connection goes. */
+static void forget_target(struct conn *c)
+{
+	char text[ADDR_TEXT_MAX];
+
+	conn_set_target(c, c->identified ? addr_text(&c->origin.to.addr, text) : "", NULL);
+	c->port = c->identified ? c->origin.to.port : 0;
+	if (!c->identified)
+		c->dialled = (struct addr){ 0 };
+}
+
 void conn_set_request(struct conn *c, enum event_mode mode, const struct http_head *h)
 {
-	struct str path = h ? h->path : STR_LIT("");
-	const char *query = path.n ? memchr(path.p, '?', path.n) : NULL;
-
 	c->mode = mode;
 	c->requested = loop_now(c->server->loop);
 	c->opened = c->refused = false;
+	forget_target(c);
 	c->status = 0;
+	c->sentence = NULL;
 	c->auth = NULL;
 	(void)snprintf(c->method, sizeof(c->method), "%.*s", STR_FMT(h ? h->method : STR_LIT("")));
-	(void)snprintf(c->path, sizeof(c->path), "%.*s",
-		       query ? (int)(query - path.p) : (int)path.n, path.p);
+	note_path(c, h ? h->path : STR_LIT(""));
 }
 
 void conn_request_over(struct conn *c, uint64_t up, uint64_t down, int status, enum event_end end)

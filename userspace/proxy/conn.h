@@ -38,11 +38,12 @@ struct conn {
 	char method[33];
 	char path[256];	  /* without its query */
 	const char *auth; /* how it showed that it may ask; NULL: nothing was to be shown */
-	int status;	  /* of a refusal, if it is not the reason's */
+	const char *sentence; /* for a refusal, if the reason's own does not fit */
+	int status;	      /* likewise */
 	nsec_t requested;
 	/* Waiting for a request head, and so the one to give up when room is needed; `served`: there
-	 * was one before. */
-	bool waiting, served, given_up;
+	 * was one before; `idle`: not a byte of the next one is there. */
+	bool waiting, idle, served, given_up;
 	bool opened;	    /* the allow record is written: a close record follows */
 	bool refused;	    /* a deny record is written */
 	enum event_end end; /* how it ended, if not by its relay */
@@ -71,7 +72,8 @@ _must_check_ bool conn_open_record(struct conn *c);
 /* Writes the record of a refusal. */
 void conn_refusal_record(struct conn *c, enum reason reason);
 
-/* Notes a request for its records; NULL: one that could not be read. Forgets what the one before was refused or allowed for. */
+/* Notes a request for its records; NULL: one that could not be read. Forgets the one before: whose target it had, what it was
+ * refused or allowed for. */
 void conn_set_request(struct conn *c, enum event_mode mode, const struct http_head *h);
 
 /* Writes the close record of a request (status: the upstream's) and makes the connection ready for the next one. */

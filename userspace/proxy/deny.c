@@ -135,7 +135,7 @@ static struct denial denial_of(const struct conn *c, enum reason reason, const c
 {
 	return (struct denial){ .reason = reason,
 				.status = c->status,
-				.sentence = sentence,
+				.sentence = sentence ? sentence : c->sentence,
 				.target = c->target,
 				.port = c->port,
 				.rule = c->rule ? c->rule->text : NULL,

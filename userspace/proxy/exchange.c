@@ -22,6 +22,7 @@ enum reason exchange_authority(const struct http_head *h, uint16_t port, struct 
 				       ? h->authority
 				       : h->host;
 	struct host host, other;
+	enum reason reason = REASON_NONE;
 	uint16_t p, other_p, absent;
 
 	if (!authority.n)
@@ -35,11 +36,11 @@ enum reason exchange_authority(const struct http_head *h, uint16_t port, struct 
 		absent = h->form == HTTP_AUTHORITY_FORM ? p : port; /* CONNECT has no default */
 		if (strcmp(host.name, other.name) != 0 ||
 		    (other_p ? other_p : absent) != (p ? p : port))
-			return REASON_HOST_MISMATCH;
+			reason = REASON_HOST_MISMATCH;
 	}
 	*ret_host = host;
 	*ret_port = p ? p : port;
-	return REASON_NONE;
+	return reason;
 }
 
 /* ---- heads */
@@ -110,9 +111,12 @@ static enum head_result read_request(struct conn *c, struct http_head *h, size_t
 			*ret_reason = REASON_HTTP_MALFORMED;
 			return HEAD_REFUSED;
 		}
+		if (empty && c->server->draining)
+			return HEAD_END;
 		c->waiting = true;
+		c->idle = empty;
 		n = receive_lines(c, deadline);
-		c->waiting = false;
+		c->waiting = c->idle = false;
 		if (n <= 0)
 			return no_head(c, n, empty && !buf_len(&c->first), ret_reason, ret_why);
 		if (empty)

@@ -47,7 +47,7 @@ void exchange_refuse(struct conn *c, enum reason reason, const char *sentence) _
 /*
  * The one authority of a request, as host and port: of the target in absolute-form (which the Host field must equal), else of
  * the Host field. `port` is what it means where none is written (the target of CONNECT always has one). REASON_NONE,
- * HTTP_MALFORMED, NAME_INVALID, HOST_MISMATCH.
+ * HTTP_MALFORMED, NAME_INVALID, HOST_MISMATCH (then with the target's authority).
  */
 enum reason exchange_authority(const struct http_head *h, uint16_t port, struct host *ret_host,
 			       uint16_t *ret_port);

@@ -10,6 +10,7 @@
 #include "proxy/explicit.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 
 #include "policy/token.h"
@@ -124,6 +125,12 @@ struct tunnel {
 	const struct rule *rule;
 };
 
+/* Was an address asked for that has a rule of its own? Then names are no matter. */
+static bool by_address(const struct tunnel *t)
+{
+	return t->host->is_addr && (!t->rule || t->rule->kind != RULE_ANY);
+}
+
 static struct judgement judge_hello(struct conn *c, const struct tunnel *t)
 {
 	struct tls_hello hello;
@@ -137,19 +144,22 @@ static struct judgement judge_hello(struct conn *c, const struct tunnel *t)
 		break;
 	case TLS_HELLO_NOT_TLS:
 	case TLS_HELLO_MALFORMED:
-		return judged_refuse(REASON_TLS_MALFORMED);
+		return by_address(t) ? judged_pass() : judged_refuse(REASON_TLS_MALFORMED);
 	}
 	if (!hello.has_sni)
 		return judged_pass();
 	if (!listen_sni(c, &hello, &h))
-		return judged_refuse(REASON_NAME_INVALID);
+		return by_address(t) ? judged_pass() : judged_refuse(REASON_NAME_INVALID);
+	if (by_address(t))
+		return judged_pass();
 	if (!t->host->is_addr)
 		return strcmp(h.name, t->host->name) == 0 ? judged_pass()
 							  : judged_refuse(REASON_SNI_MISMATCH);
-	if (!t->rule || t->rule->kind != RULE_ANY)
-		return judged_pass(); /* the rule is about the address */
 	filter_check_host(c->server->filter, &h, c->port, &v);
-	return v.allowed ? judged_pass() : judged_refuse(v.reason);
+	if (v.allowed)
+		return judged_pass();
+	c->rule = v.rule;
+	return judged_refuse(v.reason);
 }
 
 static struct judgement judge(struct conn *c, void *arg, enum flow flow)
@@ -186,12 +196,40 @@ static bool hear_client(struct conn *c, const struct host *host)
 	return false;
 }
 
+/* Some clients write where they send the request to, not where it leads; the field goes no further, so it can mislead nobody. */
+static bool names_us(const struct conn *c, struct str authority)
+{
+	struct endpoint at;
+	struct host host;
+
+	if (!host_port_parse(authority, &host, &at.port))
+		return false;
+	at.addr = host.is_addr ? host.addr : addr_v4(INADDR_LOOPBACK);
+	return (host.is_addr || strcmp(host.name, "localhost") == 0) &&
+	       server_is_self(c->server, &at);
+}
+
+static enum reason connect_authority(struct conn *c, const struct http_head *h, struct host *ret)
+{
+	enum reason reason = exchange_authority(h, 0, ret, &c->port);
+
+	if (reason && reason != REASON_HOST_MISMATCH)
+		return reason;
+	conn_set_target(c, ret->name, NULL);
+	if (reason && names_us(c, h->host))
+		return REASON_NONE;
+	c->sentence = reason ? "the target and the Host field name different hosts" : NULL;
+	return reason;
+}
+
 static enum claim serve_connect(struct conn *c, const struct http_head *h, size_t len)
 {
 	struct host host;
-	enum reason reason = exchange_authority(h, 0, &host, &c->port);
+	enum reason reason = connect_authority(c, h, &host);
 	int r;
 
+	if (c->up >= 0) /* of a request before */
+		loop_close(c->server->loop, &c->up);
 	if (!reason)
 		reason = route_to_host(c, &host);
 	if (!reason && !conn_open_record(c))
@@ -240,9 +278,13 @@ static enum reason admit(struct conn *c, void *arg, const struct http_head *h)
 	struct host host;
 	enum reason reason = exchange_authority(h, 80, &host, &c->port);
 
-	if (reason)
+	if (reason && reason != REASON_HOST_MISMATCH)
 		return reason;
 	conn_set_target(c, host.name, NULL);
+	if (reason) {
+		c->sentence = "the target and the Host field name different hosts";
+		return reason;
+	}
 	return route_again(c, &x->last, &host);
 }
 

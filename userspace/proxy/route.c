@@ -145,6 +145,7 @@ enum reason route_again(struct conn *c, struct route_last *last, const struct ho
 
 	if (c->up >= 0 && last->port == c->port && strcmp(last->host.name, h->name) == 0) {
 		conn_set_target(c, h->name, last->rule);
+		c->dialled = last->dialled;
 		return REASON_NONE;
 	}
 	if (c->up >= 0)
@@ -152,7 +153,7 @@ enum reason route_again(struct conn *c, struct route_last *last, const struct ho
 	c->dialled = (struct addr){ 0 };
 	reason = route_to_host(c, h);
 	if (!reason)
-		*last = (struct route_last){ *h, c->port, c->rule };
+		*last = (struct route_last){ *h, c->port, c->rule, c->dialled };
 	return reason;
 }
 

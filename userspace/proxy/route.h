@@ -43,6 +43,7 @@ struct route_last {
 	struct host host;
 	uint16_t port;
 	const struct rule *rule;
+	struct addr dialled;
 };
 
 /* The same for one request of several: the upstream of the one before is kept if it is for the same host and port. */

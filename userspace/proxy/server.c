@@ -158,6 +158,28 @@ int server_serve_dns(struct server *s, int fd)
 	return serve(s, fd, false, dns_serve_datagrams);
 }
 
+/* Nobody shall wait in a queue that is not served any more: the kernel refuses from now on. */
+static void close_listeners(struct server *s)
+{
+	list_for_each (it, &s->tasks) {
+		const struct task *t = container_of(it, struct task, link);
+
+		if (t->run == accept_run)
+			(void)loop_shutdown(s->loop, t->fd, SHUT_RDWR);
+	}
+}
+
+/* Who is between two requests, or has not begun one, has nothing to finish. */
+static void end_idle(struct server *s)
+{
+	list_for_each (it, &s->conns) {
+		struct conn *c = container_of(it, struct conn, link);
+
+		if (c->idle)
+			conn_cancel(c);
+	}
+}
+
 static void cancel_tasks(struct server *s)
 {
 	list_for_each (it, &s->tasks)
@@ -169,7 +191,9 @@ void server_drain(struct server *s, nsec_t grace)
 	nsec_t deadline = loop_now(s->loop) + grace;
 
 	s->draining = true;
+	close_listeners(s);
 	cancel_tasks(s);
+	end_idle(s);
 	while (!list_empty(&s->conns) || !list_empty(&s->tasks)) {
 		if (event_slot_wait(&s->room, deadline) != -ETIME)
 			continue;

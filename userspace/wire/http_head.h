@@ -92,8 +92,8 @@ const struct http_field *http_field_find(const struct http_head *h, const char *
 
 /*
  * Hop-by-hop (RFC 9110 7.6.1): Connection, Keep-Alive, Proxy-Connection, Proxy-Authorization,
- * Proxy-Authenticate, TE, Trailer, Transfer-Encoding, Upgrade, and whatever Connection names. These
- * never pass; the writer adds its own.
+ * Proxy-Authenticate, TE, Trailer, Transfer-Encoding, Upgrade, and whatever Connection names; and
+ * X-Nono-Token, which is for us. These never pass; the writer adds its own.
  */
 bool http_field_is_hop(const struct http_head *h, const struct http_field *f);
 

@@ -7,7 +7,7 @@
 
 #include "wire/http_chars.h"
 
-/* The static part of what never passes a proxy (RFC 9110 7.6.1). */
+/* What never passes a proxy (RFC 9110 7.6.1), and the one field that is meant for us alone. */
 static const struct str hop_by_hop[] = {
 	STR_LIT("Connection"),
 	STR_LIT("Keep-Alive"),
@@ -18,6 +18,7 @@ static const struct str hop_by_hop[] = {
 	STR_LIT("Trailer"),
 	STR_LIT("Transfer-Encoding"),
 	STR_LIT("Upgrade"),
+	STR_LIT("X-Nono-Token"),
 };
 
 static bool connection_names(const struct http_head *h, struct str name)
