@@ -3,14 +3,14 @@
 """Real programs that know of no proxy reach an allowed name, by either family, with no variable set."""
 
 import os
-import shutil
-import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 
-from internet import API4, API6, PYTHON, SMTP, Internet  # noqa: E402
-from tap import among, contains, equal, fail, lacks, run, skip, test, true  # noqa: E402
+import programs  # noqa: E402
+from internet import API4, API6, PYTHON, SMTP, V4ONLY, V6ONLY, Internet  # noqa: E402
+from programs import need  # noqa: E402
+from tap import among, contains, equal, lacks, run, skip, test, true  # noqa: E402
 
 net = Internet()
 API = ["--allow-domain", "api.example.com"]
@@ -18,10 +18,6 @@ API = ["--allow-domain", "api.example.com"]
 # Not only refused: no proxy variable of the caller's reaches COMMAND, or the redirect would not be what is tested.
 PROXY_VARIABLES = {"https_proxy": "http://192.0.2.1:1", "HTTPS_PROXY": "http://192.0.2.1:1", "http_proxy": "http://192.0.2.1:1",
                    "ALL_PROXY": "socks5://192.0.2.1:1", "no_proxy": "x", "NODE_USE_ENV_PROXY": "1"}
-
-
-def need(program):
-    return shutil.which(program) or fail(f"{program} is missing; tests/deps.sh installs it")
 
 
 def reached(result, address=None, name="api.example.com"):
@@ -82,12 +78,6 @@ def _():
         lacks(result.out.splitlines(), f"{name}={PROXY_VARIABLES[name]}", "environment")
 
 
-@test("Python's urllib")
-def _():
-    code = "import urllib.request as u; print(u.urlopen('https://api.example.com/').read().decode())"
-    reached(net.run(API, [PYTHON, "-c", code]))
-
-
 @test("Python's ssl on a plain socket, both families, and getpeername tells the address asked for")
 def _():
     code = """
@@ -121,42 +111,35 @@ with concurrent.futures.ThreadPoolExecutor(16) as pool:
     contains(result.out, "200 right", f"answers (standard error: {result.err})")
 
 
-@test("Node's fetch")
-def _():
-    node = need("node")
-    code = "fetch('https://api.example.com/').then(r => r.text()).then(t => console.log(t))"
-    reached(net.run(API, [node, "-e", code]))
+# What each says of a name that is refused (the responder's NXDOMAIN), and of a port that is (a TLS alert).
+CLIENTS = [
+    ("curl", programs.curl, "Could not resolve host: evil.example", "alert access denied"),
+    ("wget", lambda *urls: programs.wget(net, *urls), "unable to resolve host address", "Access was denied"),
+    ("Python's urllib", programs.urllib, "Name or service not known", "alert access denied"),
+    ("Python's requests", programs.requests, "Name or service not known", "alert access denied"),
+    ("Python's httpx", programs.httpx, "Name or service not known", "alert access denied"),
+    ("Node's fetch", programs.fetch, "getaddrinfo ENOTFOUND evil.example", "alert access denied"),
+    ("Go's net/http with Go's own resolver", programs.go, "no such host", "tls: access denied"),
+]
 
 
-@test("Go's net/http with Go's own resolver", limit=300)
-def _():
-    go = need("go")
-    source, program = net.path("get.go"), net.path("get")
-    with open(source, "w", encoding="utf-8") as file:
-        file.write("""package main
+def reaches_and_is_refused(words, no_name, no_port):
+    result = net.run(["--allow-domain", "*.example.com"], words("https://v4only.example.com/", "https://v6only.example.com/"))
+    reached(result, V4ONLY, "v4only.example.com")
+    reached(result, V6ONLY, "v6only.example.com")
+    result = net.run(API, words("https://evil.example/"))
+    true(result.status != 0, "a refused name is an error")
+    contains(result.err, no_name, "the message for a refused name")
+    contains(result.err, "host_not_allowed   to allow it: --allow-domain evil.example", "what the run says at its end")
+    lacks(result.out, "server name", "the page")
+    result = net.run(["--allow-domain", "api.example.com:80"], words("https://api.example.com/"))
+    true(result.status != 0, "a refused port is an error")
+    contains(result.err, no_port, "the message for a refused port")
+    lacks(result.out, "server name", "the page")
 
-import (
-	"io"
-	"net/http"
-	"os"
-)
 
-func main() {
-	response, err := http.Get(os.Args[1])
-	if err != nil {
-		os.Stderr.WriteString(err.Error() + "\\n")
-		os.Exit(1)
-	}
-	io.Copy(os.Stdout, response.Body)
-}
-""")
-    env = {**os.environ, "CGO_ENABLED": "0", "GO111MODULE": "off", "GOTOOLCHAIN": "local", "GOFLAGS": "", "GOCACHE": net.path("gocache"),
-           "GOPATH": net.path("gopath"), "HOME": net.directory}
-    subprocess.run([go, "build", "-o", program, source], check=True, env=env, cwd=net.directory)
-    reached(net.run(API, [program, "https://api.example.com/"]))
-    refused = net.run(API, [program, "https://evil.example/"])
-    equal(refused.status, 1, "a refused name")
-    contains(refused.err, "no such host", "Go's message")
+for client, *how in CLIENTS:
+    test(f"{client}: either family, a refused name, a refused port", limit=120)(lambda how=how: reaches_and_is_refused(*how))
 
 
 @test("openssl s_client")
@@ -215,14 +198,29 @@ def _():
     equal(result.out.strip(), "42", f"the row (standard error: {result.err})")
 
 
-@test("git clone over https")
+@test("git clone over https, from either family; a refused name")
 def _():
     net.start_git()
-    result = net.run(["--allow-domain", "git.example.com:443"],
-                     ["git", "clone", "-q", "https://git.example.com/files/repo.git", net.path("clone")])
-    equal(result.status, 0, f"git's exit status; standard error was {result.err!r}")
-    with open(net.path("clone/hello.txt"), encoding="utf-8") as file:
-        equal(file.read(), "hello from the repository\n", "the file")
+    url = "https://{}.example.com/files/repo.git"
+    for number, name in enumerate(("git", "v6only")):
+        clone = net.path(f"clone-{number}")
+        result = net.run(["--allow-domain", f"{name}.example.com:443"], ["git", "clone", "-q", url.format(name), clone])
+        equal(result.status, 0, f"git's exit status; standard error was {result.err!r}")
+        with open(os.path.join(clone, "hello.txt"), encoding="utf-8") as file:
+            equal(file.read(), "hello from the repository\n", "the file")
+    result = net.run(API, ["git", "clone", "-q", url.format("git"), net.path("clone-none")])
+    equal(result.status, 128, "git's exit status")
+    contains(result.err, "Could not resolve host: git.example.com", "git's message")
+    contains(result.err, "--allow-domain git.example.com", "what the run says at its end")
+
+
+@test("git's own protocol: clone and push of what needs chunks")
+def _():
+    net.start_git()
+    folder = net.path("round")
+    os.mkdir(folder)
+    result = net.run(["--allow-domain", "git.example.com"], programs.git_round_trip("https://git.example.com/git/repo.git", folder))
+    equal((result.status, result.out), (0, "hello from the repository\n"), f"exit status and the file; it said {result.err}")
 
 
 @test("dig, host by getent, and nc")

@@ -4,14 +4,13 @@
 
 import json
 import os
-import shutil
-import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 
-from internet import API4, API6, CDN4, EVIL4, EVIL6, PYTHON, Internet, Sniffer  # noqa: E402
-from tap import contains, equal, fail, lacks, run, skip, test, true  # noqa: E402
+import programs  # noqa: E402
+from internet import API4, API6, CDN4, EVIL4, EVIL6, PYTHON, V4ONLY, V6ONLY, Internet, Sniffer  # noqa: E402
+from tap import contains, equal, lacks, run, skip, test, true  # noqa: E402
 
 net = Internet()
 API = ["--allow-domain", "api.example.com"]
@@ -31,10 +30,6 @@ except ConnectionResetError:
     data += b'(reset)'
 sys.stdout.write(data.decode('latin-1'))
 """
-
-
-def need(program):
-    return shutil.which(program) or fail(f"{program} is missing; tests/deps.sh installs it")
 
 
 def raw(options, host, request, port=80):
@@ -101,14 +96,60 @@ def _():
     contains(result.out, "404", "the status")
 
 
-@test("wget")
-def _():
-    reached(net.run(API, [need("wget"), "-q", "-O", "-", "http://api.example.com/"]))
+# How each shows a 403: not all of them show its body.
+WORDS = "Forbidden: address 203.0.113.10 is neither an allowed address nor the address of an allowed name"
+HINT = "to allow it: --allow-cidr 203.0.113.10/32:80"
+CLIENTS = [
+    ("curl", programs.curl, "error: 403", HINT),
+    ("wget", lambda *urls: programs.wget(net, *urls), "ERROR 403: " + WORDS, ""),
+    ("Python's urllib", programs.urllib, "403 " + WORDS, HINT),
+    ("Python's requests", programs.requests, "403 " + WORDS, HINT),
+    ("Python's httpx", programs.httpx, "403 " + WORDS, HINT),
+    ("Node's fetch", programs.fetch, "403 " + WORDS, HINT),
+    ("Go's net/http with Go's own resolver", programs.go, "403 " + WORDS, HINT),
+]
 
 
-@test("Python's urllib")
+def reaches_and_is_refused(words, message, hint):
+    result = net.run(["--allow-domain", "*.example.com"], words("http://v4only.example.com/1", "http://v4only.example.com/2", "http://v6only.example.com/3"))
+    reached(result, V4ONLY, "v4only.example.com")
+    reached(result, V6ONLY, "v6only.example.com")
+    equal([r["path"] for r in closes(result)], ["/1", "/2", "/3"], "paths on record")
+    mark = len(net.origin_log())
+    result = net.run(["--allow-domain", "api.example.com:443"], words(f"http://{API4}/"))
+    true(result.status != 0, "a refusal is an error")
+    contains(result.err, message, "the message")
+    contains(result.out + result.err.partition("nono-proxy: refused")[0], hint, "what it shows of the body")
+    equal(net.visits(API4, mark), [], "what the origin saw")
+
+
+for client, *how in CLIENTS:
+    test(f"{client}: either family, and a refusal in its words", limit=120)(lambda how=how: reaches_and_is_refused(*how))
+
+
+@test("git clone over clear HTTP, from either family; a refusal in its words")
 def _():
-    reached(net.run(API, [PYTHON, "-c", "import urllib.request as u; print(u.urlopen('http://api.example.com/').read().decode())"]))
+    net.start_git()
+    for number, name in enumerate(("git", "v6only")):
+        clone = net.path(f"clone-{number}")
+        result = net.run(["--allow-domain", f"{name}.example.com:80"], ["git", "clone", "-q", f"http://{name}.example.com/files/repo.git", clone])
+        equal(result.status, 0, f"git's exit status; standard error was {result.err!r}")
+        with open(os.path.join(clone, "hello.txt"), encoding="utf-8") as file:
+            equal(file.read(), "hello from the repository\n", "the file")
+        true(result.allowed(target=f"{name}.example.com", port=80, path="/files/repo.git/info/refs"), f"the record:\n{result.audit_text}")
+        lacks(result.audit_text, "service=", "the audit")
+    result = net.run(API, ["git", "clone", "-q", f"http://{EVIL4}/files/repo.git", net.path("clone-none")])
+    equal(result.status, 128, "git's exit status")
+    contains(result.err, "error: 403", "git's message")
+
+
+@test("git's own protocol: clone and push of what needs chunks")
+def _():
+    net.start_git()
+    folder = net.path("round")
+    os.mkdir(folder)
+    result = net.run(["--allow-domain", "git.example.com"], programs.git_round_trip("http://git.example.com/git/repo.git", folder))
+    equal((result.status, result.out), (0, "hello from the repository\n"), f"exit status and the file; it said {result.err}")
 
 
 @test("Python, many connections at a time, each with its own answer")
@@ -123,45 +164,6 @@ with concurrent.futures.ThreadPoolExecutor(16) as pool:
 """
     result = net.run(["--allow-domain", "*.example.com"], [PYTHON, "-c", code])
     contains(result.out, "200 right", f"answers (standard error: {result.err})")
-
-
-@test("Node's fetch")
-def _():
-    code = "fetch('http://api.example.com/').then(r => r.text()).then(t => console.log(t))"
-    reached(net.run(API, [need("node"), "-e", code]))
-
-
-@test("Go's net/http with Go's own resolver", limit=300)
-def _():
-    go = need("go")
-    source, program = net.path("get.go"), net.path("get")
-    with open(source, "w", encoding="utf-8") as file:
-        file.write("""package main
-
-import (
-	"io"
-	"net/http"
-	"os"
-)
-
-func main() {
-	for _, url := range os.Args[1:] {
-		response, err := http.Get(url)
-		if err != nil {
-			os.Stderr.WriteString(err.Error() + "\\n")
-			os.Exit(1)
-		}
-		io.Copy(os.Stdout, response.Body)
-		response.Body.Close()
-	}
-}
-""")
-    env = {**os.environ, "CGO_ENABLED": "0", "GO111MODULE": "off", "GOTOOLCHAIN": "local", "GOFLAGS": "", "GOCACHE": net.path("gocache"),
-           "GOPATH": net.path("gopath"), "HOME": net.directory}
-    subprocess.run([go, "build", "-o", program, source], check=True, env=env, cwd=net.directory)
-    result = net.run(API, [program, "http://api.example.com/1", "http://api.example.com/2"])
-    reached(result)
-    equal([r["path"] for r in closes(result)], ["/1", "/2"], "paths on record")
 
 
 @test("HTTP/1.0 with a Host, and nc that closes its sending side")

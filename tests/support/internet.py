@@ -552,7 +552,7 @@ class Internet:
         wait_for(lambda: subprocess.run(ready, check=False).returncode == 0, "PostgreSQL is up", 30)
 
     def start_git(self):
-        """A repository served as plain files at https://git.example.com/files/repo.git."""
+        """A repository: plain files at https://git.example.com/files/repo.git, by git's own server at /git/repo.git."""
         if not self.once("git"):
             return
         env = {**os.environ, "HOME": self.directory, "GIT_CONFIG_NOSYSTEM": "1", "GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@example.com",
@@ -569,6 +569,7 @@ class Internet:
         git("-C", work, "commit", "-q", "-m", "hello")
         git("clone", "-q", "--bare", work, bare)
         git("-C", bare, "update-server-info")
+        git("-C", bare, "config", "http.receivepack", "true")
 
     # -- processes
 
@@ -666,7 +667,7 @@ class Internet:
         """A small environment with our CA in it and no proxy variable."""
         env = {"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "HOME": self.directory, "LC_ALL": "C.UTF-8",
                "TERM": "dumb", "CURL_CA_BUNDLE": self.ca, "SSL_CERT_FILE": self.ca, "GIT_SSL_CAINFO": self.ca,
-               "NODE_EXTRA_CA_CERTS": self.ca, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0"}
+               "REQUESTS_CA_BUNDLE": self.ca, "NODE_EXTRA_CA_CERTS": self.ca, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0"}
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
             if name in os.environ:
                 # Roles have no standard error of their own; their reports go into files that finish() looks for.
@@ -674,9 +675,9 @@ class Internet:
         env.update({k: v for k, v in more.items() if v is not None})
         return env
 
-    def host(self, words, timeout=30, **kwargs):
+    def host(self, words, timeout=30, env=None, **kwargs):
         """Runs a program on the host, without a sandbox: the control of an experiment."""
-        return subprocess.run([*self.enter(self.inside), *words], env=self.environment(), capture_output=True, text=True,
+        return subprocess.run([*self.enter(self.inside), *words], env=self.environment(**(env or {})), capture_output=True, text=True,
                               timeout=timeout, check=False, stdin=subprocess.DEVNULL, **kwargs)
 
     def words(self, options, command, resolver=DNS, audit=None):

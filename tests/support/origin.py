@@ -22,6 +22,7 @@ import os
 import socket
 import ssl
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -49,6 +50,7 @@ class Server:
         self.www = config.get("www", "")
         self.tls = None
         self.names = threading.local()
+        self.gates, self.gates_lock = {}, threading.Lock()
         if config.get("certificate"):
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.tls.load_cert_chain(config["certificate"], config["key"])
@@ -78,10 +80,15 @@ class Server:
         connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
         connection.close()
 
-    def on_echo(self, connection, _where):
-        while data := connection.recv(65536):
-            connection.sendall(data)
-        connection.close()
+    def on_echo(self, connection, where):
+        total = 0
+        try:
+            while data := connection.recv(65536):
+                total += len(data)
+                connection.sendall(data)
+        finally:
+            connection.close()
+            self.log.write(kind="echoed", address=where[0], port=where[1], bytes=total)
 
     def on_greeter(self, connection, _where):
         connection.sendall(b"220 smtp.example.com ready\r\n")
@@ -106,14 +113,20 @@ class Server:
                 name, _, value = line.decode("latin-1").partition(":")
                 headers[name.strip().lower()] = value.strip()
             method, path, _ = (request.decode("latin-1").split() + ["", "", ""])[:3]
-            stream.read(int(headers.get("content-length", "0")))
+            body_in = self.body(stream, headers)
             self.log.write(kind="request", address=where[0], port=where[1], sni=sni, host=headers.get("host"),
                            method=method, path=path)
             if path == "/stream":
                 self.stream(connection)
                 break
-            status, body = self.answer(path, where, sni, headers)
-            head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n"
+            if path.startswith("/held/"):
+                self.held(connection, path[len("/held/"):])
+                continue
+            if path.startswith("/git/"):
+                connection.sendall(self.git(method, path[len("/git"):], headers, body_in))
+                continue
+            status, body, *more = self.answer(path, where, sni, headers)
+            head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n{''.join(more)}\r\n"
             connection.sendall(head.encode() + (b"" if method == "HEAD" else body))
         connection.close()
 
@@ -123,6 +136,10 @@ class Server:
             return "200 OK", b"x" * int(path.rsplit("/", 1)[1])
         if path.startswith("/files/"):
             return self.file(path[len("/files/"):])
+        if path.startswith("/redirect/"):
+            return "302 Found", b"", f"Location: http://{path[len('/redirect/'):]}\r\n"
+        if path.startswith("/release/"):
+            self.gate(path[len("/release/"):]).set()
         text = f"server name {sni}, address {where[0]}, host {headers.get('host')}\n"
         return "200 OK", text.encode()
 
@@ -132,6 +149,42 @@ class Server:
             with open(full, "rb") as file:
                 return "200 OK", file.read()
         return "404 Not Found", b"no such file\n"
+
+    @staticmethod
+    def body(stream, headers):
+        if headers.get("transfer-encoding", "").lower() != "chunked":
+            return stream.read(int(headers.get("content-length", "0")))
+        found = b""
+        while size := int(stream.readline(100).split(b";")[0], 16):
+            found += stream.read(size)
+            stream.readline(10)
+        while stream.readline(8192).strip():
+            pass
+        return found
+
+    def git(self, method, path, headers, body):
+        """git's own server: what clones and pushes talk to elsewhere (/files/ are plain files)."""
+        path, _, query = path.partition("?")
+        env = {"PATH": os.environ["PATH"], "HOME": self.www, "GIT_PROJECT_ROOT": self.www, "GIT_HTTP_EXPORT_ALL": "1", "GIT_CONFIG_NOSYSTEM": "1",
+               "PATH_INFO": path, "QUERY_STRING": query, "REQUEST_METHOD": method, "CONTENT_TYPE": headers.get("content-type", ""), "CONTENT_LENGTH": str(len(body)),
+               "HTTP_CONTENT_ENCODING": headers.get("content-encoding", ""), "GIT_PROTOCOL": headers.get("git-protocol", ""),
+               "REMOTE_USER": "tests", "REMOTE_ADDR": "tests"}
+        done = subprocess.run(["git", "http-backend"], input=body, env=env, capture_output=True, check=False)
+        head, _, answer = done.stdout.partition(b"\r\n\r\n")
+        lines = [line for line in head.decode().split("\r\n") if line]
+        status = next((line[len("Status: "):] for line in lines if line.startswith("Status: ")), "200 OK")
+        lines = [f"HTTP/1.1 {status}", *(line for line in lines if not line.startswith("Status: ")), f"Content-Length: {len(answer)}", "", ""]
+        return "\r\n".join(lines).encode() + answer
+
+    def gate(self, name):
+        with self.gates_lock:
+            return self.gates.setdefault(name, threading.Event())
+
+    def held(self, connection, name):
+        """Half of a response; the other half when somebody has asked for /release/NAME."""
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 200\r\n\r\n" + b"1" * 100)
+        if self.gate(name).wait(30):
+            connection.sendall(b"2" * 100)
 
     def stream(self, connection):
         """A response that does not end: for what has to be cut off in the middle."""
