@@ -20,6 +20,7 @@ enum proxy_fd {
 	PROXY_FD_ORIG_TUPLE, /* BPF map: original destinations */
 	PROXY_FD_EVENTS,     /* BPF ring buffer: what the kernel refused */
 	PROXY_FD_AUDIT,	     /* append-only file */
+	PROXY_FD_BINDINGS,   /* what was answered before, and will be: read first, then appended to */
 	PROXY_FD_COUNT
 };
 
@@ -51,6 +52,7 @@ struct proxy_setup {
 		.connect_timeout_ms = 10000, .first_bytes_timeout_ms = 3000,           \
 		.idle_timeout_ms = 3600 * 1000, .log_level = 1,                        \
 		.fds = { -EBADF,                                                       \
+			 -EBADF,                                                       \
 			 -EBADF,                                                       \
 			 -EBADF,                                                       \
 			 -EBADF,                                                       \

@@ -44,6 +44,8 @@ struct server {
 			   nsec_t deadline);
 	void *outside; /* for those functions */
 
+	int saved; /* file of bindings that outlives us (proxy/saved.h); -EBADF: none */
+
 	struct endpoint self[4]; /* our own listeners, as the sandbox would address them */
 	size_t self_count;
 
