@@ -21,6 +21,10 @@ static const struct {
 	const char *help;
 } commands[] = {
 	{ "run", command_run, "run a command that reaches its allowed hosts and nothing else" },
+	{ "attach", command_attach, "close a cgroup that exists, and serve it" },
+	{ "detach", command_detach, "give a cgroup its direct network back" },
+	{ "exec", command_exec, "run a command in an attached cgroup" },
+	{ "status", command_status, "say what is attached, and whether it holds" },
 	{ "why", command_why, "say whether a host is allowed, and by which rule" },
 	{ "config", command_config, "check a configuration file, or show what is in force" },
 	{ "version", command_version, "print the version" },

@@ -9,6 +9,10 @@
 #define EXIT_OURS  125 /* our failure before COMMAND ran */
 
 int command_run(int argc, char **argv);
+int command_attach(int argc, char **argv);
+int command_detach(int argc, char **argv);
+int command_status(int argc, char **argv);
+int command_exec(int argc, char **argv);
 int command_why(int argc, char **argv);
 int command_config(int argc, char **argv);
 int command_version(int argc, char **argv);

@@ -26,8 +26,8 @@ struct option_entry {
 	const char *help;
 };
 
-#define POLICY	  (COMMAND_RUN | COMMAND_WHY | COMMAND_CONFIG_SHOW)
-#define RUN	  (COMMAND_RUN | COMMAND_CONFIG_SHOW)
+#define POLICY	  (COMMAND_RUN | COMMAND_ATTACH | COMMAND_WHY | COMMAND_CONFIG_SHOW)
+#define RUN	  (COMMAND_RUN | COMMAND_ATTACH | COMMAND_CONFIG_SHOW)
 #define AT(field) offsetof(struct options, field)
 
 static const struct option_entry table[] = {
@@ -48,19 +48,31 @@ static const struct option_entry table[] = {
 	  "at most so many at a time (1024)" },
 	{ "audit-log", "FILE", VALUE_STRING, AT(audit_log), RUN,
 	  "append the record of every decision here (/var/log/nono-proxy/audit.jsonl)" },
-	{ "user", "USER", VALUE_STRING, AT(user), COMMAND_RUN,
+	{ "cgroup", "PATH", VALUE_STRING, AT(cgroup), COMMAND_ATTACH | COMMAND_DETACH | COMMAND_EXEC,
+	  "this cgroup, by its directory" },
+	{ "pid", "PID", VALUE_STRING, AT(pid), COMMAND_ATTACH,
+	  "the cgroup and the network of this process" },
+	{ "container", "ID", VALUE_STRING, AT(container), COMMAND_ATTACH,
+	  "the cgroup and the network of this container of podman or docker, by name or id" },
+	{ "allow-gap", "NAME", VALUE_LIST, AT(gaps), COMMAND_ATTACH,
+	  "a way out that is known and accepted; may be repeated" },
+	{ "detach-on-exit", NULL, VALUE_FLAG, AT(detach_on_exit), COMMAND_ATTACH,
+	  "open the cgroup again when ended by SIGTERM or SIGINT" },
+	{ "all", NULL, VALUE_FLAG, AT(all), COMMAND_DETACH, "every cgroup that is attached" },
+	{ "user", "USER", VALUE_STRING, AT(user), COMMAND_RUN | COMMAND_EXEC,
 	  "run COMMAND as this user (default: who called sudo)" },
 	{ "net", "private|host", VALUE_STRING, AT(net), COMMAND_RUN,
 	  "a network namespace without any way out (private, the default), or the host's" },
 	{ "quiet", NULL, VALUE_FLAG, AT(quiet), COMMAND_RUN, "no summary of refusals at the end" },
-	{ "verbose", NULL, VALUE_FLAG, AT(verbose), COMMAND_RUN,
+	{ "verbose", NULL, VALUE_FLAG, AT(verbose), COMMAND_RUN | COMMAND_ATTACH,
 	  "tell each refusal as it happens" },
 	{ "log-level", "LEVEL", VALUE_STRING, AT(log_level), RUN, "error, warn, info or debug" },
 	{ "log-format", "text|json", VALUE_STRING, AT(log_format), RUN,
 	  "how log lines are written" },
 	{ "resolved", "IP", VALUE_LIST, AT(resolved), COMMAND_WHY,
 	  "suppose that the name has this address; may be repeated" },
-	{ "json", NULL, VALUE_FLAG, AT(json), COMMAND_WHY | COMMAND_VERSION, "answer in JSON" },
+	{ "json", NULL, VALUE_FLAG, AT(json),
+	  COMMAND_WHY | COMMAND_VERSION | COMMAND_ATTACH | COMMAND_STATUS, "answer in JSON" },
 	{ "help", NULL, VALUE_FLAG, AT(help), ~0u, "this text" },
 };
 
@@ -231,7 +243,7 @@ int options_parse(struct options *o, enum command_bit command, int argc, char **
 				return r;
 			continue;
 		}
-		if (command == COMMAND_RUN)
+		if (command == COMMAND_RUN || command == COMMAND_EXEC)
 			break;
 		r = add_item(o, &words, argv[at++]);
 		if (r < 0)

@@ -17,6 +17,10 @@ enum command_bit {
 	COMMAND_VERSION = 1 << 2,
 	COMMAND_CONFIG_SHOW = 1 << 3,
 	COMMAND_CONFIG = 1 << 4, /* the others below `config` */
+	COMMAND_ATTACH = 1 << 8,
+	COMMAND_DETACH = 1 << 9,
+	COMMAND_STATUS = 1 << 10,
+	COMMAND_EXEC = 1 << 11,
 };
 
 #define OPTIONS_LIST_MAX 4096
@@ -40,6 +44,10 @@ struct options {
 	/* run */
 	const char *user, *net;
 	bool quiet, verbose;
+	/* attach, detach, exec */
+	const char *cgroup, *pid, *container;
+	struct string_list gaps;
+	bool detach_on_exit, all;
 	/* why */
 	struct string_list resolved;
 	bool json;
@@ -70,6 +78,10 @@ _must_check_ int options_load(struct options *o);
 
 /* The policy that is in force; a wrong pattern is one sentence on standard error and -EINVAL. */
 _must_check_ int options_filter(const struct options *o, struct filter *ret);
+
+/* What a proxy is to be told of it; descriptors are not filled in. Also sets up the log. 0, or -errno after one sentence on
+ * standard error. */
+_must_check_ int options_proxy_setup(struct options *o, struct proxy_setup *ret);
 
 /* The options of a command, for its help. */
 void options_help(enum command_bit command);

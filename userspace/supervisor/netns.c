@@ -130,6 +130,35 @@ int netns_use_host(struct netns *ret, struct why *why)
 	return r;
 }
 
+int netns_use_other(int ns, struct netns *ret, struct why *why)
+{
+	_cleanup_close_ int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	struct netns made = NETNS_INIT;
+	int r;
+
+	if (home < 0)
+		return why_set(why, -errno, "cannot open /proc/thread-self/ns/net: %s",
+			       strerror(errno));
+	if (setns(ns, CLONE_NEWNET) < 0)
+		return why_set(why, -errno, "cannot enter the network namespace: %s",
+			       strerror(errno));
+	r = listeners_open(&made, why);
+	if (r == -EADDRNOTAVAIL)
+		r = why_set(why, r,
+			    "there is no 127.0.0.1 in the network namespace: switch lo on there "
+			    "(ip link set lo up)");
+	/* As above. */
+	if (setns(home, CLONE_NEWNET) < 0) {
+		log_error("cannot return from the other network namespace: %s", strerror(errno));
+		abort();
+	}
+	if (r < 0)
+		return r;
+	made.fd = ns;
+	*ret = made;
+	return 0;
+}
+
 void netns_done(struct netns *n)
 {
 	listeners_close(n);

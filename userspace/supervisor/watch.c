@@ -43,7 +43,7 @@ static void printable(struct str s, char ret[REFUSAL_TARGET_MAX + 1])
 	ret[n] = '\0';
 }
 
-static void say_refusal(const char *target, const struct refusal_note *n)
+void watch_say_refusal(const char *target, const struct refusal_note *n)
 {
 	char sentence[REFUSAL_TARGET_MAX + 160], hint[REFUSAL_TARGET_MAX + 160];
 
@@ -53,17 +53,25 @@ static void say_refusal(const char *target, const struct refusal_note *n)
 		 hint);
 }
 
+bool watch_read_refusal(const struct message *m, struct refusal_note *ret,
+			char ret_target[REFUSAL_TARGET_MAX + 1])
+{
+	if (m->type != MSG_REFUSAL || refusal_note_get(m, ret) < 0)
+		return false;
+	printable(ret->target, ret_target);
+	return true;
+}
+
 static void count_refusal(struct sandbox *sb, const struct message *m)
 {
 	struct refusal_note n;
 	char target[REFUSAL_TARGET_MAX + 1];
 
-	if (refusal_note_get(m, &n) < 0)
+	if (!watch_read_refusal(m, &n, target))
 		return;
-	printable(n.target, target);
 	(void)refusals_count(&sb->refusals, target, n.port, n.reason, n.count);
 	if (sb->opt->verbose)
-		say_refusal(target, &n);
+		watch_say_refusal(target, &n);
 }
 
 /* A channel that ended, or carries nonsense, is not read again. The end itself is seen by the
@@ -76,7 +84,7 @@ static void on_proxy_message(struct sandbox *sb)
 	if (r < 0 && r != -EAGAIN) {
 		fd_close(&sb->proxy.channel);
 		role_signal(&sb->proxy, SIGKILL);
-	} else if (r == 0 && m.type == MSG_REFUSAL) {
+	} else if (r == 0) {
 		count_refusal(sb, &m);
 	}
 }

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The loop waits for a signal to us, a message of the proxy, the proxy's end, and the cgroup's.
+ *
+ * The kernel tells when the last process has left a cgroup, but not when its directory is removed. So while it is empty we
+ * look now and then: the listeners keep its network namespace alive, and should not do so for long.
+ */
+#include "supervisor/keep.h"
+
+#include <poll.h>
+#include <string.h>
+
+#include "io/log.h"
+#include "supervisor/files.h"
+#include "supervisor/watch.h"
+
+#define EMPTY_LOOK_MS  250
+#define PROXY_LIMIT_MS 2000 /* beyond the time that it was given */
+
+static void on_message(struct attachment *a)
+{
+	_cleanup_message_ struct message m = MESSAGE_INIT;
+	char target[REFUSAL_TARGET_MAX + 1];
+	struct refusal_note n;
+	int r = channel_recv(a->proxy.channel, &m);
+
+	if (r < 0 && r != -EAGAIN) {
+		fd_close(&a->proxy.channel);
+		role_signal(&a->proxy, SIGKILL);
+	} else if (r == 0 && a->opt->verbose && watch_read_refusal(&m, &n, target)) {
+		watch_say_refusal(target, &n);
+	}
+}
+
+/* True when it has ended. */
+static bool on_proxy_end(struct attachment *a)
+{
+	siginfo_t i;
+
+	if (!role_ended(&a->proxy, &i))
+		return false;
+	fd_close(&a->proxy.channel);
+	log_error("the proxy ended unexpectedly (%s %d): %s stays cut off until it is attached "
+		  "anew, or "
+		  "detached",
+		  i.si_code == CLD_EXITED ? "status" : "signal", i.si_status, a->target.path);
+	return true;
+}
+
+/* One that asks us to end, or 0. */
+static int asked_to_end(struct attachment *a)
+{
+	struct signalfd_siginfo i;
+
+	while (signals_next(&a->signals, &i))
+		switch (i.ssi_signo) {
+		case SIGINT:
+		case SIGTERM:
+		case SIGQUIT:
+			return (int)i.ssi_signo;
+		default:
+			break;
+		}
+	return 0;
+}
+
+/* It drains as long as it was told; a second signal does not wait for that. */
+static void end_proxy(struct attachment *a)
+{
+	_cleanup_buf_ struct buf body = BUF_INIT(4);
+	int64_t deadline = now_ms() + a->opt->drain_ms + PROXY_LIMIT_MS;
+	siginfo_t i;
+
+	if (buf_append_u32(&body, a->opt->drain_ms) < 0 ||
+	    channel_send(a->proxy.channel, MSG_STOP, buf_str(&body), NULL, 0) < 0)
+		deadline = 0;
+	while (!role_ended(&a->proxy, &i) && ms_left(deadline) > 0) {
+		struct pollfd p[] = { { .fd = a->proxy.channel, .events = POLLIN },
+				      { .fd = a->proxy.pidfd, .events = POLLIN },
+				      { .fd = a->signals.fd, .events = POLLIN } };
+
+		if (poll(p, ARRAY_SIZE(p), ms_left(deadline)) < 0 && errno != EINTR)
+			break;
+		if (p[0].revents & POLLIN)
+			on_message(a);
+		else if (p[0].revents)
+			fd_close(&a->proxy.channel);
+		if (p[2].revents && asked_to_end(a))
+			break;
+	}
+	role_kill(&a->proxy);
+}
+
+enum keep_end keep_attached(struct attachment *a)
+{
+	bool empty = target_populated(&a->target) <= 0;
+
+	for (;;) {
+		struct pollfd p[] = { { .fd = a->signals.fd, .events = POLLIN },
+				      { .fd = a->proxy.channel, .events = POLLIN },
+				      { .fd = a->proxy.pidfd, .events = POLLIN },
+				      { .fd = empty ? -EBADF : a->target.events,
+					.events = POLLPRI } };
+		int n = poll(p, ARRAY_SIZE(p), empty ? EMPTY_LOOK_MS : -1);
+
+		if (n < 0 && errno != EINTR) {
+			log_error("poll: %s", strerror(errno));
+			return KEEP_FAILED;
+		}
+		if (n > 0 && p[1].revents)
+			on_message(a);
+		if (n > 0 && p[2].revents && on_proxy_end(a))
+			return KEEP_PROXY;
+		if (n > 0 && p[0].revents && asked_to_end(a)) {
+			end_proxy(a);
+			return KEEP_ASKED;
+		}
+		empty = target_populated(&a->target) <= 0;
+		if (empty && target_is_gone(&a->target)) {
+			end_proxy(a);
+			return KEEP_GONE;
+		}
+	}
+}
