@@ -7,9 +7,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/meant.h"
 #include "commands/commands.h"
 #include "commands/options.h"
 #include "io/log.h"
+#include "supervisor/gaps.h"
 
 #define DRAIN_MS 5000
 
@@ -42,6 +44,21 @@ static int parse_pid(const char *text, pid_t *ret)
 	return 0;
 }
 
+static int check_gaps(const struct options *o)
+{
+	const char *meant;
+
+	for (size_t i = 0; i < o->gaps.n; i++) {
+		if (gap_of_name(o->gaps.items[i]) != GAP_COUNT)
+			continue;
+		meant = did_you_mean(o->gaps.items[i], gap_names());
+		log_error("--allow-gap %s: there is no gap of that name%s%s%s", o->gaps.items[i],
+			  meant ? "; did you mean " : "", meant ? meant : "", meant ? "?" : "");
+		return -EINVAL;
+	}
+	return 0;
+}
+
 static int attach(struct options *o)
 {
 	struct attach_options a = {
@@ -61,6 +78,8 @@ static int attach(struct options *o)
 		return EXIT_USAGE;
 	}
 	if (o->pid && parse_pid(o->pid, &a.pid) < 0)
+		return EXIT_USAGE;
+	if (check_gaps(o) < 0)
 		return EXIT_USAGE;
 	if (options_load(o) < 0 || options_proxy_setup(o, &a.proxy) < 0)
 		return EXIT_USAGE;

@@ -139,17 +139,44 @@ static void let_go_on(struct attachment *a)
 	attached_note_frozen(&a->entry, false);
 }
 
+/* Every one that is open must have been named. Says each. */
+static int judge_gaps(struct attachment *a)
+{
+	uint32_t accepted = 0, refused;
+
+	for (size_t i = 0; i < a->opt->gap_count; i++)
+		accepted |= 1U << gap_of_name(a->opt->gaps[i]);
+	refused = a->gaps.open & ~accepted;
+	for (enum gap g = 0; g < GAP_COUNT; g++) {
+		if (refused & 1U << g)
+			log_error("open: %s: %s. To close it: %s", gap_name(g), a->gaps.found[g],
+				  gap_remedy(g));
+		else if (a->gaps.open & 1U << g)
+			log_warn("open, and accepted: %s: %s", gap_name(g), a->gaps.found[g]);
+	}
+	gaps_text(a->gaps.open & accepted, a->info.gaps, sizeof(a->info.gaps));
+	if (!refused)
+		return 0;
+	return why_set(&a->why, -EPERM,
+		       "%s has ways out that the programs in the kernel cannot close: close them, or accept each with "
+		       "--allow-gap NAME",
+		       a->target.path);
+}
+
 static int look_around(struct attachment *a)
 {
 	int r = target_netns(&a->target, &a->ns, &a->why);
 
+	if (r == 0)
+		r = held_find(&a->target, a->ns, &a->held, &a->why);
+	if (r == 0)
+		r = gaps_find(&a->target, a->ns, &a->held, &a->gaps, &a->why);
 	if (r < 0)
 		return r;
 	if (a->ns < 0)
-		log_warn("%s uses the host's network: only the second wall stands, the programs in "
-			 "the kernel",
+		log_warn("%s uses the host's network: only the second wall stands, the programs in the kernel",
 			 a->target.path);
-	return 0;
+	return judge_gaps(a);
 }
 
 /* ---- the kernel side ---- */
@@ -235,8 +262,6 @@ static int try_out(struct attachment *a)
 	cgroup_close(&probe);
 	if (cgroup_remove(path) < 0)
 		log_warn("cannot remove %s", path);
-	/* Nothing of it is needed any more that would hold the namespace. */
-	fd_close(&a->netns.fd);
 	return r;
 }
 
@@ -258,6 +283,18 @@ static int close_it(struct attachment *a)
 		return r;
 	a->pinned = true;
 	return target_each_cgroup(&a->target, verify_one, a);
+}
+
+/* What was made before the programs were there; what we cannot deal with, they keep silent. */
+static int settle_sockets(struct attachment *a)
+{
+	unsigned int left = held_settle(&a->held, a->netns.fd, a->redirect, &a->netns.serve,
+					!a->adopted);
+
+	if (left)
+		log_warn("%u sockets from before could not be dealt with: they are cut off", left);
+	held_done(&a->held);
+	return 0;
 }
 
 /* ---- the proxy ---- */
@@ -371,6 +408,8 @@ static int close_and_serve(struct attachment *a)
 	if (r == 0)
 		r = close_it(a);
 	if (r == 0)
+		r = settle_sockets(a);
+	if (r == 0)
 		r = note_standing(a);
 	return r;
 }
@@ -427,6 +466,7 @@ int supervisor_attach(const struct attach_options *opt)
 		.proxy = ROLE_INIT,
 	};
 	status = live(&a);
+	held_done(&a.held);
 	attached_abandon(&a.entry);
 	fd_close(&a.ns);
 	target_done(&a.target);

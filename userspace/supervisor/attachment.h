@@ -8,6 +8,8 @@
 #include "redirect/redirect.h"
 #include "supervisor/attach.h"
 #include "supervisor/attached.h"
+#include "supervisor/gaps.h"
+#include "supervisor/held.h"
 #include "supervisor/netns.h"
 #include "supervisor/role.h"
 #include "supervisor/signals.h"
@@ -25,7 +27,9 @@ struct attachment {
 	struct attached_info info;
 	bool adopted; /* it was closed already, by an earlier one of us */
 	bool pinned;  /* it is closed */
-	int ns;	      /* its network namespace; -EBADF: our own */
+	struct held held;
+	struct gaps gaps;
+	int ns; /* its network namespace; -EBADF: our own */
 	struct redirect *redirect;
 	struct netns netns;
 	struct role proxy;
