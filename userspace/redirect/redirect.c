@@ -372,6 +372,14 @@ int redirect_mark_own(struct redirect *r, int socket_fd)
 	return bpf_map_update_elem(bpf_map__fd(r->skel->maps.mark), &socket_fd, &m, BPF_ANY);
 }
 
+bool redirect_is_own(const struct redirect *r, int socket_fd)
+{
+	struct mark m;
+
+	return bpf_map_lookup_elem(bpf_map__fd(r->skel->maps.mark), &socket_fd, &m) == 0 &&
+	       m.kind == MARK_OWN && m.instance == r->skel->rodata->instance;
+}
+
 int redirect_serve_netns(struct redirect *r, const struct redirect_netns *ns)
 {
 	struct netns_conf conf = {

@@ -67,6 +67,7 @@ _must_check_ int redirect_mark(struct redirect *r, int socket_fd, enum redirect_
 
 /* A socket of the sandbox that is older than the programs is its own, too. */
 _must_check_ int redirect_mark_own(struct redirect *r, int socket_fd);
+bool redirect_is_own(const struct redirect *r, int socket_fd);
 
 _must_check_ int redirect_serve_netns(struct redirect *r, const struct redirect_netns *ns);
 

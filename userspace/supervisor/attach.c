@@ -25,6 +25,7 @@
 #include "io/log.h"
 #include "supervisor/attachment.h"
 #include "supervisor/audit_file.h"
+#include "supervisor/container.h"
 #include "supervisor/environment.h"
 #include "supervisor/files.h"
 #include "supervisor/keep.h"
@@ -53,10 +54,15 @@ static int prepare(struct attachment *a)
 
 static int find_target(struct attachment *a)
 {
-	int r;
+	pid_t pid = a->opt->pid;
+	int r = 0;
 
-	if (a->opt->pid)
-		r = target_of_pid(a->opt->pid, &a->target, &a->why);
+	if (a->opt->container)
+		r = container_pid(a->opt->container, &a->signals, &pid, &a->why);
+	if (r < 0)
+		return r;
+	if (pid)
+		r = target_of_pid(pid, &a->target, &a->why);
 	else
 		r = target_of_path(a->opt->cgroup, &a->target, &a->why);
 	return r < 0 ? r : target_check(&a->target, &a->why);
@@ -112,6 +118,23 @@ static int take_entry(struct attachment *a)
 	return r;
 }
 
+/* Of the cgroup's number, so that whoever takes it over has the same. */
+static uint32_t instance_of(const struct attachment *a)
+{
+	uint32_t instance = (uint32_t)a->target.id;
+
+	return instance ? instance : 1;
+}
+
+static int load_programs(struct attachment *a)
+{
+	char *text = a->why.text;
+	size_t n = sizeof(a->why.text);
+
+	return a->adopted ? redirect_load_pinned(instance_of(a), a->info.pins, &a->redirect, text, n)
+			  : redirect_load(instance_of(a), &a->redirect, text, n);
+}
+
 /* ---- its processes ---- */
 
 static int stop_processes(struct attachment *a)
@@ -163,12 +186,25 @@ static int judge_gaps(struct attachment *a)
 		       a->target.path);
 }
 
+/* The programs stand on it for the moment of the look; what they would refuse stands still. */
+static int find_sockets(struct attachment *a)
+{
+	int r = a->adopted ? 0
+			   : redirect_try(a->redirect, a->target.fd, a->why.text,
+					  sizeof(a->why.text));
+
+	if (r == 0)
+		r = held_find(&a->target, a->ns, a->redirect, &a->held, &a->why);
+	redirect_try_end(a->redirect);
+	return r;
+}
+
 static int look_around(struct attachment *a)
 {
 	int r = target_netns(&a->target, &a->ns, &a->why);
 
 	if (r == 0)
-		r = held_find(&a->target, a->ns, &a->held, &a->why);
+		r = find_sockets(a);
 	if (r == 0)
 		r = gaps_find(&a->target, a->ns, &a->held, &a->gaps, &a->why);
 	if (r < 0)
@@ -180,14 +216,6 @@ static int look_around(struct attachment *a)
 }
 
 /* ---- the kernel side ---- */
-
-/* Of the cgroup's number, so that whoever takes it over has the same. */
-static uint32_t instance_of(const struct attachment *a)
-{
-	uint32_t instance = (uint32_t)a->target.id;
-
-	return instance ? instance : 1;
-}
 
 static int mark_listeners(struct attachment *a)
 {
@@ -212,16 +240,9 @@ static int mark_listeners(struct attachment *a)
 
 static int make_network(struct attachment *a)
 {
-	char *text = a->why.text;
-	size_t n = sizeof(a->why.text);
-	int r = a->adopted
-			? redirect_load_pinned(instance_of(a), a->info.pins, &a->redirect, text, n)
-			: redirect_load(instance_of(a), &a->redirect, text, n);
+	int r = a->ns < 0 ? netns_use_host(&a->netns, &a->why)
+			  : netns_use_other(a->ns, &a->netns, &a->why);
 
-	if (r < 0)
-		return r;
-	r = a->ns < 0 ? netns_use_host(&a->netns, &a->why)
-		      : netns_use_other(a->ns, &a->netns, &a->why);
 	if (r < 0)
 		return r;
 	a->ns = -EBADF; /* it is the other's now */
@@ -339,7 +360,6 @@ static void hand_over(struct attachment *a)
 	a->netns.serve = served;
 	fd_close(&a->audit);
 	fd_close(&a->bindings);
-	redirect_free(take_ptr(a->redirect));
 }
 
 /* ---- standing ---- */
@@ -379,7 +399,8 @@ static void tell_ready(const struct attachment *a)
 static int give_up_rights(struct attachment *a)
 {
 	uint64_t keep = (uint64_t)1 << CAP_KILL | (uint64_t)1 << CAP_DAC_OVERRIDE |
-			(uint64_t)1 << CAP_SYS_ADMIN;
+			(uint64_t)1 << CAP_SYS_ADMIN | (uint64_t)1 << CAP_SYS_PTRACE |
+			(uint64_t)1 << CAP_NET_ADMIN | (uint64_t)1 << CAP_BPF;
 	int r = confine_capabilities(keep);
 
 	return r < 0 ? why_set(&a->why, r, "cannot give up capabilities: %s", strerror(-r)) : 0;
@@ -395,6 +416,8 @@ static int close_and_serve(struct attachment *a)
 		r = find_target(a);
 	if (r == 0)
 		r = take_entry(a);
+	if (r == 0)
+		r = load_programs(a);
 	if (r == 0)
 		r = stop_processes(a);
 	if (r == 0)
@@ -416,6 +439,7 @@ static int close_and_serve(struct attachment *a)
 
 static void open_again(struct attachment *a)
 {
+	redirect_free(take_ptr(a->redirect));
 	redirect_unpin(a->info.pins);
 	attached_remove(&a->entry);
 }
@@ -466,6 +490,7 @@ int supervisor_attach(const struct attach_options *opt)
 		.proxy = ROLE_INIT,
 	};
 	status = live(&a);
+	redirect_free(take_ptr(a.redirect));
 	held_done(&a.held);
 	attached_abandon(&a.entry);
 	fd_close(&a.ns);

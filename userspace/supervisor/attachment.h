@@ -33,6 +33,7 @@ struct attachment {
 	struct redirect *redirect;
 	struct netns netns;
 	struct role proxy;
+	uint64_t alien; /* the one that was told last */
 };
 
 #endif

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which descriptors are sockets, /proc/PID/fd tells; which cgroup an Internet socket was made in, the kernel's list of sockets.
- * That list is one network namespace's, so ours and the target's are read. What is in neither is fetched (pidfd_getfd) and
- * asked for its family.
+ * That list is one network namespace's, so ours and the target's are read. It lacks sockets that are neither bound nor
+ * connected. What is in neither is fetched (pidfd_getfd) and asked for its family; an Internet socket that our programs do not
+ * know yet is then asked to do something that they refuse, and the kernel alone would as well, but for another reason: which
+ * reason it gives says whether they are in effect for this very socket.
  *
  * A thread may have a table of descriptors of its own: kcmp(2) tells, and where it cannot each thread's is read.
  */
@@ -176,7 +178,8 @@ static int match(void *arg, const struct diag_socket *s)
 	return 0;
 }
 
-int held_copy(const struct held_socket *s)
+/* A copy of a descriptor of that process, or -errno. */
+static int copy(const struct held_socket *s)
 {
 	_cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, s->pid, 0);
 	int fd;
@@ -189,9 +192,21 @@ int held_copy(const struct held_socket *s)
 	return fd < 0 ? -errno : fd;
 }
 
-static enum held_kind kind_of_family(int family)
+/* A join without an address: EINVAL from the kernel, EPERM from our programs. */
+static bool is_governed(int fd, int family)
+{
+	int r = family == AF_INET ? setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, NULL, 0)
+				  : setsockopt(fd, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, NULL, 0);
+
+	return r < 0 && errno == EPERM;
+}
+
+static enum held_kind kind_of(int fd, int family, const struct redirect *r)
 {
 	switch (family) {
+	case AF_INET:
+	case AF_INET6:
+		return redirect_is_own(r, fd) || is_governed(fd, family) ? HELD_OWN : HELD_ALIEN;
 	case AF_UNIX:
 	case AF_NETLINK:
 	case AF_ALG:
@@ -204,16 +219,16 @@ static enum held_kind kind_of_family(int family)
 }
 
 /* Of a third network namespace, or of another family. */
-static void ask_socket(struct held_socket *s)
+static void ask_socket(struct held_socket *s, const struct redirect *r)
 {
-	_cleanup_close_ int fd = held_copy(s);
+	_cleanup_close_ int fd = copy(s);
 	int family;
 	socklen_t n = sizeof(family);
 
 	if (fd == -ESRCH || fd == -EBADF) /* ended, or closed meanwhile */
 		s->kind = HELD_OTHER;
 	else if (fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &n) == 0)
-		s->kind = kind_of_family(family);
+		s->kind = kind_of(fd, family, r);
 }
 
 /* A socket for the kernel's list in that namespace. */
@@ -241,7 +256,8 @@ static int match_in(int ns, struct matching *m)
 	return fd < 0 ? fd : diag_each(fd, match, m);
 }
 
-static int classify(const struct target *t, int ns, struct held *h)
+static int classify(const struct target *t, int ns, const struct redirect *programs,
+		    struct held *h)
 {
 	_cleanup_free_ uint64_t *ids = malloc(CGROUPS_MAX * sizeof(*ids));
 	struct cgroups cgroups = { .ids = ids };
@@ -254,11 +270,12 @@ static int classify(const struct target *t, int ns, struct held *h)
 		r = match_in(ns, &m);
 	for (size_t i = 0; r == 0 && i < h->n; i++)
 		if (h->items[i].kind == HELD_UNKNOWN)
-			ask_socket(&h->items[i]);
+			ask_socket(&h->items[i], programs);
 	return r;
 }
 
-int held_find(const struct target *t, int ns, struct held *ret, struct why *why)
+int held_find(const struct target *t, int ns, const struct redirect *programs, struct held *ret,
+	      struct why *why)
 {
 	struct held h = { 0 };
 	int r = 0;
@@ -267,7 +284,7 @@ int held_find(const struct target *t, int ns, struct held *ret, struct why *why)
 		r = scan_process(&h, t->pids[i]);
 	sort_once(&h);
 	if (r == 0)
-		r = classify(t, ns, &h);
+		r = classify(t, ns, programs, &h);
 	if (r < 0) {
 		held_done(&h);
 		return why_set(why, r, "cannot find out which sockets the processes of %s hold: %s",
@@ -305,7 +322,7 @@ static bool leads_out(const struct held_socket *s, const struct redirect_netns *
 
 static int mark(const struct held_socket *s, struct redirect *r)
 {
-	_cleanup_close_ int fd = held_copy(s);
+	_cleanup_close_ int fd = copy(s);
 
 	return fd < 0 ? fd : redirect_mark_own(r, fd);
 }
@@ -332,4 +349,22 @@ unsigned int held_settle(const struct held *h, int ns, struct redirect *r,
 		}
 	}
 	return left;
+}
+
+void held_break(const struct held *h, int ns)
+{
+	_cleanup_close_ int there = open_in(ns), here = open_in(-EBADF);
+
+	for (size_t i = 0; i < h->n; i++) {
+		const struct held_socket *s = &h->items[i];
+		int r;
+
+		if (s->kind != HELD_ALIEN || !s->diag.family)
+			continue;
+		r = there < 0 ? there : diag_destroy(there, &s->diag);
+		if (r < 0 && here >= 0)
+			r = diag_destroy(here, &s->diag);
+		if (r < 0)
+			log_debug("an alien socket cannot be broken off: %s", strerror(-r));
+	}
 }

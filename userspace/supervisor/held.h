@@ -35,10 +35,11 @@ struct held {
 };
 
 /*
- * Finds them all. `ns` is the target's network namespace, -EBADF if it is ours. The members must stand still for the answer to
- * be exact. 0 or -errno and a sentence.
+ * Finds them all. `ns` is the target's network namespace, -EBADF if it is ours. The programs of `r` must be in effect on the
+ * target: where the kernel has no list, they are what tells its own sockets from others. The members must stand still for the
+ * answer to be exact. 0 or -errno and a sentence.
  */
-_must_check_ int held_find(const struct target *t, int ns, struct held *ret, struct why *why);
+_must_check_ int held_find(const struct target *t, int ns, const struct redirect *r, struct held *ret, struct why *why);
 void held_done(struct held *h);
 
 /* True if a member holds this one. */
@@ -52,7 +53,7 @@ bool held_has(const struct held *h, uint64_t inode);
 unsigned int held_settle(const struct held *h, int ns, struct redirect *r, const struct redirect_netns *local,
 			 bool datagrams);
 
-/* A copy of a descriptor of that process, or -errno. */
-int held_copy(const struct held_socket *s);
+/* Breaks off what is alien and connected, or listens. */
+void held_break(const struct held *h, int ns);
 
 #endif

@@ -15,6 +15,7 @@
 #include "supervisor/watch.h"
 
 #define EMPTY_LOOK_MS  250
+#define ALIEN_LOOK_MS  10000
 #define PROXY_LIMIT_MS 2000 /* beyond the time that it was given */
 
 static void on_message(struct attachment *a)
@@ -91,9 +92,50 @@ static void end_proxy(struct attachment *a)
 	role_kill(&a->proxy);
 }
 
+/* ---- sockets that came in from outside ---- */
+
+/* A socket can be passed in at any time, and no program of ours sees it: so we look, tell, and break it off. */
+static void look_for_aliens(struct attachment *a)
+{
+	struct held h = { 0 };
+	int ns = -EBADF;
+	struct why why;
+
+	if (a->gaps.open & 1U << GAP_ALIEN) /* accepted */
+		return;
+	if (target_list(&a->target, &why) < 0 || a->target.pid_count == 0)
+		return;
+	if (target_netns(&a->target, &ns, &why) < 0)
+		ns = -EBADF; /* in several by now: then those of ours only are listed, the others asked */
+	if (held_find(&a->target, ns, a->redirect, &h, &why) < 0) {
+		fd_close(&ns);
+		return;
+	}
+	for (size_t i = 0; i < h.n; i++) {
+		const struct held_socket *s = &h.items[i];
+
+		if (s->kind != HELD_ALIEN || s->inode == a->alien)
+			continue;
+		a->alien = s->inode;
+		log_error("alien-sockets: process %d holds a socket that was made outside of %s "
+			  "(descriptor %d): it is broken off",
+			  (int)s->pid, a->target.path, s->fd);
+	}
+	held_break(&h, ns);
+	held_done(&h);
+	fd_close(&ns);
+}
+
+/* How long until something is due that nothing wakes us for. */
+static int next_look(int64_t look_at, bool empty)
+{
+	return empty ? EMPTY_LOOK_MS : ms_left(look_at);
+}
+
 enum keep_end keep_attached(struct attachment *a)
 {
 	bool empty = target_populated(&a->target) <= 0;
+	int64_t look_at = now_ms() + ALIEN_LOOK_MS;
 
 	for (;;) {
 		struct pollfd p[] = { { .fd = a->signals.fd, .events = POLLIN },
@@ -101,7 +143,7 @@ enum keep_end keep_attached(struct attachment *a)
 				      { .fd = a->proxy.pidfd, .events = POLLIN },
 				      { .fd = empty ? -EBADF : a->target.events,
 					.events = POLLPRI } };
-		int n = poll(p, ARRAY_SIZE(p), empty ? EMPTY_LOOK_MS : -1);
+		int n = poll(p, ARRAY_SIZE(p), next_look(look_at, empty));
 
 		if (n < 0 && errno != EINTR) {
 			log_error("poll: %s", strerror(errno));
@@ -114,6 +156,10 @@ enum keep_end keep_attached(struct attachment *a)
 		if (n > 0 && p[0].revents && asked_to_end(a)) {
 			end_proxy(a);
 			return KEEP_ASKED;
+		}
+		if (ms_left(look_at) == 0) {
+			look_for_aliens(a);
+			look_at = now_ms() + ALIEN_LOOK_MS;
 		}
 		empty = target_populated(&a->target) <= 0;
 		if (empty && target_is_gone(&a->target)) {
