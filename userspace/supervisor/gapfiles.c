@@ -6,6 +6,7 @@
  */
 #include "supervisor/gapfiles.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 #define TEXT_MAX     ((size_t)8 << 20)
 #define ACCEPTS	     0x10000 /* __SO_ACCEPTCON: a listening stream socket */
 #define TYPE_DGRAM   2
+#define NETWORKS_MAX 256
 
 /* ---- mounts ---- */
 
@@ -262,32 +264,93 @@ static bool look_at_mount(void *arg, const struct mount_row *m)
 	return false;
 }
 
+/* ---- every network namespace's list of unix sockets ---- */
+
+struct search {
+	pid_t pid;
+	uint64_t network; /* its namespace */
+	const char *ours, *theirs;
+	const struct held *held;
+	struct gaps *gaps;
+	uint64_t seen[NETWORKS_MAX];
+	size_t seen_n;
+};
+
+static uint64_t network_of(const char *pid)
+{
+	char path[64];
+	struct stat st;
+
+	(void)snprintf(path, sizeof(path), "/proc/%s/ns/net", pid);
+	return stat(path, &st) < 0 ? 0 : st.st_ino;
+}
+
+static bool is_new_network(struct search *s, uint64_t network)
+{
+	for (size_t i = 0; i < s->seen_n; i++)
+		if (s->seen[i] == network)
+			return false;
+	if (s->seen_n == NETWORKS_MAX) {
+		gap_add(s->gaps, GAP_UNIX_SOCKETS,
+			"not all can be looked for: there are more than %d networks", NETWORKS_MAX);
+		return false;
+	}
+	s->seen[s->seen_n++] = network;
+	return true;
+}
+
+static void look_in_network_of(struct search *s, const char *pid)
+{
+	_cleanup_buf_ struct buf list = BUF_INIT(TEXT_MAX);
+	uint64_t network = network_of(pid);
+	char path[64];
+	int r;
+
+	if (network == 0 || !is_new_network(s, network))
+		return;
+	(void)snprintf(path, sizeof(path), "/proc/%s/net/unix", pid);
+	r = file_read(AT_FDCWD, path, &list);
+	if (r == 0)
+		find_sockets(s->pid, network == s->network, (const char *)buf_data(&list), s->ours,
+			     s->theirs, s->held, s->gaps);
+	else if (r != -ENOENT && r != -EINVAL)
+		gap_add(s->gaps, GAP_UNIX_SOCKETS, "%s cannot be read: %s", path, strerror(-r));
+}
+
+static void look_everywhere(struct search *s)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *e;
+
+	look_in_network_of(s, "self");
+	while (proc && (e = readdir(proc)))
+		if (e->d_name[0] >= '1' && e->d_name[0] <= '9' && strlen(e->d_name) < 16)
+			look_in_network_of(s, e->d_name);
+	if (proc)
+		(void)closedir(proc);
+}
+
 int gapfiles_find(pid_t pid, bool root, const struct target *t, const struct held *h,
 		  struct gaps *g)
 {
-	_cleanup_buf_ struct buf list = BUF_INIT(TEXT_MAX), ours = BUF_INIT(TEXT_MAX),
-				 theirs = BUF_INIT(TEXT_MAX);
+	_cleanup_buf_ struct buf ours = BUF_INIT(TEXT_MAX), theirs = BUF_INIT(TEXT_MAX);
 	struct kernel_mounts k = { pid, root, t, g };
-	struct stat a, b;
-	char name[32], path[64];
-	int r = file_read(AT_FDCWD, "/proc/net/unix", &list);
+	struct search s = { .pid = pid, .held = h, .gaps = g };
+	char name[16];
+	int r = read_mounts("self", &ours);
 
 	(void)snprintf(name, sizeof(name), "%d", (int)pid);
-	(void)snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
-	if (r == 0)
-		r = read_mounts("self", &ours);
-	if (r == 0) {
-		r = read_mounts(name, &theirs);
-		if (r == -ENOENT || r == -ESRCH || r == -EINVAL)
-			return 0; /* it has ended */
-	}
 	if (r < 0)
 		return r;
-	find_sockets(pid,
-		     stat("/proc/self/ns/net", &a) == 0 && stat(path, &b) == 0 &&
-			     a.st_ino == b.st_ino,
-		     (const char *)buf_data(&list), (const char *)buf_data(&ours),
-		     (const char *)buf_data(&theirs), h, g);
-	(void)each_mount((const char *)buf_data(&theirs), look_at_mount, &k);
+	r = read_mounts(name, &theirs);
+	if (r == -ENOENT || r == -ESRCH || r == -EINVAL)
+		return 0; /* it has ended */
+	if (r < 0)
+		return r;
+	s.network = network_of(name);
+	s.ours = (const char *)buf_data(&ours);
+	s.theirs = (const char *)buf_data(&theirs);
+	look_everywhere(&s);
+	(void)each_mount(s.theirs, look_at_mount, &k);
 	return 0;
 }

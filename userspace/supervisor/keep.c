@@ -2,19 +2,22 @@
 /*
  * The loop waits for a signal to us, a message of the proxy, the proxy's end, and the cgroup's.
  *
- * The kernel tells when the last process has left a cgroup, but not when its directory is removed. So while it is empty we
- * look now and then: the listeners keep its network namespace alive, and should not do so for long.
+ * That the cgroup's directory is removed, its parent's tells (inotify). cgroup.events alone would not do: the kernel holds its
+ * notices back for some milliseconds, and drops them if the cgroup goes meanwhile. The listeners keep a network namespace
+ * alive, and should not do so for long.
  */
 #include "supervisor/keep.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 
 #include "io/log.h"
 #include "supervisor/files.h"
 #include "supervisor/watch.h"
 
-#define EMPTY_LOOK_MS  250
+#define GONE_LOOK_MS   250 /* where the kernel does not tell */
 #define ALIEN_LOOK_MS  10000
 #define PROXY_LIMIT_MS 2000 /* beyond the time that it was given */
 
@@ -126,24 +129,45 @@ static void look_for_aliens(struct attachment *a)
 	fd_close(&ns);
 }
 
-/* How long until something is due that nothing wakes us for. */
-static int next_look(int64_t look_at, bool empty)
+/* ---- the loop ---- */
+
+/* A descriptor that wakes us when something is removed from the directory above, or -EBADF. */
+static int watch_parent(const struct attachment *a)
 {
-	return empty ? EMPTY_LOOK_MS : ms_left(look_at);
+	_cleanup_close_ int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	char path[40];
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/..", a->target.fd);
+	if (fd < 0 || inotify_add_watch(fd, path, IN_DELETE | IN_ONLYDIR) < 0)
+		return -EBADF;
+	return take_fd(&fd);
+}
+
+static void forget_events(int fd)
+{
+	char drop[4096];
+
+	while (fd >= 0 && read(fd, drop, sizeof(drop)) > 0)
+		;
+}
+
+static bool is_gone(const struct attachment *a)
+{
+	return target_populated(&a->target) <= 0 && target_is_gone(&a->target);
 }
 
 enum keep_end keep_attached(struct attachment *a)
 {
-	bool empty = target_populated(&a->target) <= 0;
+	_cleanup_close_ int parent = watch_parent(a);
 	int64_t look_at = now_ms() + ALIEN_LOOK_MS;
 
-	for (;;) {
+	while (!is_gone(a)) {
 		struct pollfd p[] = { { .fd = a->signals.fd, .events = POLLIN },
 				      { .fd = a->proxy.channel, .events = POLLIN },
 				      { .fd = a->proxy.pidfd, .events = POLLIN },
-				      { .fd = empty ? -EBADF : a->target.events,
-					.events = POLLPRI } };
-		int n = poll(p, ARRAY_SIZE(p), next_look(look_at, empty));
+				      { .fd = parent, .events = POLLIN } };
+		int n = poll(p, ARRAY_SIZE(p),
+			     parent < 0 ? MIN(GONE_LOOK_MS, ms_left(look_at)) : ms_left(look_at));
 
 		if (n < 0 && errno != EINTR) {
 			log_error("poll: %s", strerror(errno));
@@ -157,14 +181,13 @@ enum keep_end keep_attached(struct attachment *a)
 			end_proxy(a);
 			return KEEP_ASKED;
 		}
+		if (n > 0 && p[3].revents)
+			forget_events(parent);
 		if (ms_left(look_at) == 0) {
 			look_for_aliens(a);
 			look_at = now_ms() + ALIEN_LOOK_MS;
 		}
-		empty = target_populated(&a->target) <= 0;
-		if (empty && target_is_gone(&a->target)) {
-			end_proxy(a);
-			return KEEP_GONE;
-		}
 	}
+	end_proxy(a);
+	return KEEP_GONE;
 }
