@@ -478,17 +478,13 @@ int supervisor_attach(const struct attach_options *opt)
 	static struct attachment a; /* too much for a stack frame, and there is only one */
 	int status;
 
-	a = (struct attachment){
-		.opt = opt,
-		.signals = SIGNALS_INIT,
-		.audit = -EBADF,
-		.bindings = -EBADF,
-		.target = TARGET_INIT,
-		.entry = ATTACHED_INIT,
-		.ns = -EBADF,
-		.netns = NETNS_INIT,
-		.proxy = ROLE_INIT,
-	};
+	a.opt = opt;
+	a.signals = (struct signals)SIGNALS_INIT;
+	a.target = (struct target)TARGET_INIT;
+	a.entry = (struct attached)ATTACHED_INIT;
+	a.netns = (struct netns)NETNS_INIT;
+	a.proxy = (struct role)ROLE_INIT;
+	a.audit = a.bindings = a.ns = -EBADF;
 	status = live(&a);
 	redirect_free(take_ptr(a.redirect));
 	held_done(&a.held);

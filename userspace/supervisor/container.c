@@ -105,7 +105,7 @@ static enum answer ask(const char *engine, const char *name, const struct signal
 	struct role child = ROLE_INIT;
 	siginfo_t i;
 
-	*s = (struct said){ .out_n = 0 };
+	memset(s, 0, sizeof(*s));
 	if (pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0) {
 		child.pid = -1;
 	} else {

@@ -87,12 +87,13 @@ static void thaw_if_ours(const struct attached *a, const struct attached_info *i
 
 static int open_again(const struct found *f, struct why *why)
 {
+	static struct attached_info info; /* too much for a stack frame */
 	struct attached a = ATTACHED_INIT;
-	struct attached_info info = { 0 };
 	char pins[PIN_PATH_MAX] = "";
 	bool known = true;
 	int r;
 
+	info = (struct attached_info){ .pid = 0 };
 	end_holder(f);
 	r = attached_begin(STATE_ROOT, f->id, &a, why);
 	if (r < 0)
