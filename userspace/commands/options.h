@@ -20,6 +20,10 @@ enum command_bit {
 	COMMAND_CONFIG = 1 << 4, /* the others below `config` */
 	COMMAND_SERVE = 1 << 5,
 	COMMAND_ENV = 1 << 6,
+	COMMAND_ATTACH = 1 << 8,
+	COMMAND_DETACH = 1 << 9,
+	COMMAND_STATUS = 1 << 10,
+	COMMAND_EXEC = 1 << 11,
 };
 
 #define OPTIONS_LIST_MAX 4096
@@ -57,6 +61,10 @@ struct options {
 	bool no_auth, no_config;
 	struct option_number owner_fd;
 	struct option_number drain_timeout_secs; /* 5 where it was not given */
+	/* attach, detach, exec */
+	const char *cgroup, *pid, *container;
+	struct string_list gaps;
+	bool detach_on_exit, all;
 	/* why */
 	struct string_list resolved;
 	/* env */

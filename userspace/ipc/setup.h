@@ -21,6 +21,7 @@ enum proxy_fd {
 	PROXY_FD_ORIG_TUPLE, /* BPF map: original destinations */
 	PROXY_FD_EVENTS,     /* BPF ring buffer: what the kernel refused */
 	PROXY_FD_AUDIT,	     /* append-only file */
+	PROXY_FD_BINDINGS,   /* what was answered before, and will be: read first, then appended to */
 	PROXY_FD_COUNT
 };
 

@@ -17,6 +17,7 @@
 #include "ipc/setup.h"
 #include "policy/token.h"
 #include "proxy/kernel.h"
+#include "proxy/saved.h"
 #include "proxy/server.h"
 
 #define ARENA_MAX (4 * 1024 * 1024)
@@ -195,6 +196,8 @@ static int make_server(struct proxy *p)
 	p->server.forget = forget;
 	p->server.resolve = resolve_name;
 	p->server.resolve_raw = resolve_records;
+	p->server.saved = p->setup.fds[PROXY_FD_BINDINGS];
+	saved_restore(p->server.saved, &p->server.bindings);
 	note_self(p, p->setup.fds[PROXY_FD_TCP4]);
 	note_self(p, p->setup.fds[PROXY_FD_TCP6]);
 	note_self(p, p->setup.fds[PROXY_FD_EXPLICIT]);

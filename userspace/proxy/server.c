@@ -26,6 +26,7 @@ int server_init(struct server *s, struct loop *l, const struct filter *f, struct
 	s->filter = f;
 	s->audit = audit;
 	s->limits = *limits;
+	s->saved = -EBADF;
 	s->wildcard_counts = calloc(f->count + 1, sizeof(*s->wildcard_counts));
 	if (!s->wildcard_counts)
 		return -ENOMEM;

@@ -45,6 +45,7 @@ struct server {
 	void *outside; /* for those functions */
 
 	struct str token; /* of the explicit listener; n 0: none is asked for */
+	int saved; /* file of bindings that outlives us (proxy/saved.h); -EBADF: none */
 
 	struct endpoint self[4]; /* our own listeners, as the sandbox would address them */
 	size_t self_count;

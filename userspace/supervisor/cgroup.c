@@ -223,6 +223,11 @@ static int remove_tree(const char *path, int depth)
 	return r == 0 ? remove_one(path) : r;
 }
 
+int cgroup_remove_one(const char *path)
+{
+	return remove_tree(path, 0);
+}
+
 int cgroup_remove(const char *path)
 {
 	char parent[CGROUP_PATH_MAX];

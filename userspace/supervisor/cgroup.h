@@ -61,4 +61,7 @@ _must_check_ int cgroup_wait_empty(const struct cgroup *c, int timeout_ms);
  * there) or -errno. */
 _must_check_ int cgroup_remove(const char *path);
 
+/* The same without the common parent. */
+_must_check_ int cgroup_remove_one(const char *path);
+
 #endif

@@ -9,12 +9,10 @@
  */
 #include "supervisor/run.h"
 
-#include <fcntl.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "confine/confine.h"
@@ -22,6 +20,7 @@
 #include "supervisor/audit_file.h"
 #include "supervisor/files.h"
 #include "supervisor/inside.h"
+#include "supervisor/rights.h"
 #include "supervisor/sandbox.h"
 #include "supervisor/selftest.h"
 #include "supervisor/summary.h"
@@ -30,65 +29,12 @@
 #define EXIT_NOT_RUN   125
 #define READY_LIMIT_MS 10000
 
-/* ---- may we? ---- */
-
-/* Descriptors 0 to 2 exist: else the next thing opened would be standard error. */
-static int fill_stdio(struct sandbox *sb)
-{
-	for (int fd = 0; fd <= STDERR_FILENO; fd++)
-		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
-			return why_set(&sb->why, -EBADF, "cannot open /dev/null");
-	return 0;
-}
-
-static int check_not_inside(struct sandbox *sb)
-{
-	_cleanup_buf_ struct buf b = BUF_INIT(16 * 4097);
-
-	if (file_read(AT_FDCWD, "/proc/self/cgroup", &b) == 0 &&
-	    cgroup_text_is_ours((const char *)buf_data(&b)))
-		return why_set(
-			&sb->why, -EPERM,
-			"this is a sandbox already: nesting is not supported; start the command "
-			"directly");
-	return 0;
-}
-
-static int check_rights(struct sandbox *sb)
-{
-	static const struct {
-		int number;
-		const char *name;
-	} needed[] = {
-		{ CAP_SYS_ADMIN, "CAP_SYS_ADMIN" }, { CAP_NET_ADMIN, "CAP_NET_ADMIN" },
-		{ CAP_SETUID, "CAP_SETUID" },	    { CAP_SETGID, "CAP_SETGID" },
-		{ CAP_SETPCAP, "CAP_SETPCAP" },	    { CAP_KILL, "CAP_KILL" },
-	};
-	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct have[_LINUX_CAPABILITY_U32S_3] = { 0 };
-
-	if (syscall(SYS_capget, &head, have) < 0)
-		return why_set(&sb->why, -errno, "cannot read our capabilities: %s",
-			       strerror(errno));
-	for (size_t i = 0; i < ARRAY_SIZE(needed); i++)
-		if (!(have[CAP_TO_INDEX(needed[i].number)].effective &
-		      CAP_TO_MASK(needed[i].number)))
-			return why_set(&sb->why, -EPERM,
-				       "run needs root (%s is missing): start it with sudo",
-				       needed[i].name);
-	return 0;
-}
-
 /* ---- before anything is made ---- */
 
 static int prepare(struct sandbox *sb)
 {
-	int r = fill_stdio(sb);
+	int r = rights_check("run", &sb->why);
 
-	if (r == 0)
-		r = check_not_inside(sb);
-	if (r == 0)
-		r = check_rights(sb);
 	if (r == 0)
 		r = user_choose(sb->opt->user, sb->opt->envp, &sb->user, &sb->why);
 	if (r < 0)

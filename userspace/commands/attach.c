@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `attach`: from options to the supervisor. */
+#include "supervisor/attach.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/meant.h"
+#include "commands/commands.h"
+#include "commands/options.h"
+#include "io/log.h"
+#include "supervisor/gaps.h"
+
+#define DRAIN_MS 5000
+
+static const char usage[] =
+	"Usage: nono-proxy attach (--cgroup PATH | --pid PID | --container ID) [OPTION...]\n"
+	"\n"
+	"Lets the processes of a cgroup reach the hosts that are allowed and nothing else. Stays "
+	"in the\n"
+	"foreground, and says so in one line of JSON when it stands. However it ends, the cgroup "
+	"stays\n"
+	"cut off until it is attached anew, or detached.\n"
+	"\n"
+	"  sudo nono-proxy attach --container my-agent --allow-domain api.example.com\n"
+	"\n";
+
+static const char after[] = "\nExit status: 0 done, 1 failed, 2 wrong options or configuration.\n";
+
+static int parse_pid(const char *text, pid_t *ret)
+{
+	unsigned long n;
+	char *end;
+
+	errno = 0;
+	n = strtoul(text, &end, 10);
+	if (text[0] < '0' || text[0] > '9' || *end || errno || n == 0 || n > INT_MAX) {
+		log_error("--pid %s: not the number of a process", text);
+		return -EINVAL;
+	}
+	*ret = (pid_t)n;
+	return 0;
+}
+
+static int check_gaps(const struct options *o)
+{
+	const char *meant;
+
+	for (size_t i = 0; i < o->gaps.n; i++) {
+		if (gap_of_name(o->gaps.items[i]) != GAP_COUNT)
+			continue;
+		meant = did_you_mean(o->gaps.items[i], gap_names());
+		log_error("--allow-gap %s: there is no gap of that name%s%s%s", o->gaps.items[i],
+			  meant ? "; did you mean " : "", meant ? meant : "", meant ? "?" : "");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int attach(struct options *o)
+{
+	struct attach_options a = {
+		.proxy = PROXY_SETUP_INIT,
+		.cgroup = o->cgroup,
+		.container = o->container,
+		.gaps = o->gaps.items,
+		.gap_count = o->gaps.n,
+		.drain_ms = DRAIN_MS,
+		.detach_on_exit = o->detach_on_exit,
+		.verbose = o->verbose,
+		.envp = (const char *const *)environ,
+	};
+
+	if (!!o->cgroup + !!o->pid + !!o->container != 1 || o->arg_count) {
+		log_error("attach to what? Say one of --cgroup PATH, --pid PID, --container ID");
+		return EXIT_USAGE;
+	}
+	if (o->pid && parse_pid(o->pid, &a.pid) < 0)
+		return EXIT_USAGE;
+	if (check_gaps(o) < 0)
+		return EXIT_USAGE;
+	if (options_load(o) < 0 || options_proxy_setup(o, &a.proxy) < 0)
+		return EXIT_USAGE;
+	a.audit_log = o->config.audit_path.v;
+	return supervisor_attach(&a);
+}
+
+int command_attach(int argc, char **argv)
+{
+	_cleanup_(options_done) struct options o;
+
+	options_init(&o);
+	if (options_parse(&o, COMMAND_ATTACH, argc, argv) < 0)
+		return EXIT_USAGE;
+	if (o.help) {
+		fputs(usage, stdout);
+		options_help(COMMAND_ATTACH);
+		fputs(after, stdout);
+		return 0;
+	}
+	return attach(&o);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is attached, read back from the pins and from the kernel: nothing is believed of what somebody wrote down.
+ */
+#ifndef NONO_REDIRECT_PINS_H
+#define NONO_REDIRECT_PINS_H
+
+#include "base/defs.h"
+
+struct pins {
+	uint64_t cgroup;     /* that the links are on; 0: it is gone, or there is none */
+	unsigned int wanted; /* programs of ours */
+	unsigned int pinned; /* of them whose link is pinned and on that cgroup */
+	unsigned int active; /* of them that are in effect on the cgroup now; 0 without a cgroup */
+};
+
+/* `cgroup_fd`: the cgroup to compare with, or -EBADF. 0; -ENOENT: there is no such directory; -errno. */
+_must_check_ int pins_read(const char *pin_dir, int cgroup_fd, struct pins *ret);
+
+#endif
