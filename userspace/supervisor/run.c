@@ -85,6 +85,9 @@ static int prepare(struct sandbox *sb)
 {
 	int r = fill_stdio(sb);
 
+	if (r == 0 && confine_memory() < 0)
+		r = why_set(&sb->why, -errno, "cannot keep others from our memory: %s",
+			    strerror(errno));
 	if (r == 0)
 		r = check_not_inside(sb);
 	if (r == 0)
