@@ -81,15 +81,6 @@ static int read_environment(struct endpoint *ret, const char **ret_token)
 	return 0;
 }
 
-static int put_lines(const char *const *settings, struct buf *out)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && settings[i]; i++)
-		r = proxy_env_export(settings[i], out);
-	return r;
-}
-
 static int put_object(const char *const *settings, struct buf *out)
 {
 	struct json j;
@@ -97,15 +88,7 @@ static int put_object(const char *const *settings, struct buf *out)
 
 	json_begin(&j, out);
 	json_object_begin(&j);
-	for (size_t i = 0; settings[i]; i++) {
-		const char *equals = strchr(settings[i], '=');
-		char name[64];
-
-		(void)snprintf(name, sizeof(name), "%.*s", (int)(equals - settings[i]),
-			       settings[i]);
-		json_key(&j, name);
-		json_str(&j, str_of(equals + 1));
-	}
+	proxy_env_members(settings, &j);
 	json_object_end(&j);
 	r = json_end(&j);
 	return r < 0 ? r : buf_append_u8(out, '\n');
@@ -127,7 +110,9 @@ static int env(struct options *o)
 	if (read_environment(&listen, &e.token) < 0)
 		return 1;
 	settings = proxy_env(&e, &o->arena);
-	r = !settings ? -ENOMEM : json ? put_object(settings, &out) : put_lines(settings, &out);
+	r = !settings ? -ENOMEM
+	    : json    ? put_object(settings, &out)
+		      : proxy_env_lines(settings, &out);
 	if (r == 0 && fwrite(buf_data(&out), 1, buf_len(&out), stdout) == buf_len(&out) &&
 	    fflush(stdout) == 0)
 		return 0;

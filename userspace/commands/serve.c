@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/secret.h"
 #include "commands/commands.h"
 #include "commands/options.h"
 #include "io/log.h"
@@ -63,7 +64,7 @@ static const char *users_audit_log(struct options *o)
 static int choose_audit_log(struct options *o, const char **ret)
 {
 	*ret = o->config.audit_path.v;
-	if (!o->config.audit_path.origin && geteuid() != 0)
+	if (!o->config.audit_path.origin && access("/var/log", W_OK) < 0)
 		*ret = users_audit_log(o);
 	if (*ret)
 		return 0;
@@ -105,6 +106,7 @@ static int serve(struct options *o)
 		.envp = (const char *const *)environ,
 	};
 	char token[TOKEN_TEXT + 1];
+	int status;
 
 	if (options_load(o) < 0 || options_proxy_setup(o, &serve.proxy) < 0)
 		return EXIT_USAGE;
@@ -115,7 +117,9 @@ static int serve(struct options *o)
 	    choose_audit_log(o, &serve.audit_log) < 0)
 		return EXIT_USAGE;
 	serve.proxy.token = token;
-	return supervisor_serve(&serve);
+	status = supervisor_serve(&serve);
+	secret_wipe(token, sizeof(token));
+	return status;
 }
 
 /* Programs that read only standard output learn why, too. */

@@ -4,8 +4,8 @@
  *
  * The order matters to the kernel: dropping from the bounding set needs CAP_SETPCAP, changing
  * identity needs CAP_SETUID and CAP_SETGID, and all three are gone afterwards. So
- * confine_identity() goes first and takes the bounding set with it, then confine_capabilities(),
- * then no_new_privs, then seccomp.
+ * confine_identity() goes before confine_capabilities(), and takes the bounding set with it. A process that may lack the right to
+ * change that set has confine_no_new_privs() first. Seccomp is the last.
  */
 #include "confine/confine.h"
 
@@ -28,11 +28,16 @@ static uint64_t cap_bit(int cap)
 	return (uint64_t)1 << cap;
 }
 
+int confine_memory(void)
+{
+	return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0;
+}
+
 int confine_process(void)
 {
 	struct rlimit core;
 
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+	if (confine_memory() < 0)
 		return -errno;
 	if (getrlimit(RLIMIT_CORE, &core) < 0)
 		return -errno;

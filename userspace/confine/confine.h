@@ -11,6 +11,9 @@
 
 #include "base/defs.h"
 
+/* Nobody but root looks into our memory, and there is no core of it. What we execute is as ever. */
+_must_check_ int confine_memory(void);
+
 /*
  * Not dumpable, no core, dies with its parent. First thing in every role. The hard limit for cores
  * stays: it is inherited by COMMAND, which may have cores if it wants to.

@@ -122,3 +122,23 @@ int proxy_env_export(const char *setting, struct buf *out)
 		buf_truncate(out, before);
 	return r;
 }
+
+int proxy_env_lines(const char *const *settings, struct buf *out)
+{
+	int r = 0;
+
+	for (; r == 0 && *settings; settings++)
+		r = proxy_env_export(*settings, out);
+	return r;
+}
+
+void proxy_env_members(const char *const *settings, struct json *j)
+{
+	for (; *settings; settings++) {
+		size_t n = strcspn(*settings, "=");
+		char name[64];
+
+		(void)snprintf(name, sizeof(name), "%.*s", (int)n, *settings);
+		json_kv_str(j, name, *settings + n + 1);
+	}
+}

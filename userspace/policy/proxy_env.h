@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "wire/addr.h"
+#include "wire/json.h"
 
 struct proxy_env {
 	const struct endpoint *listen; /* where the explicit listener is */
@@ -29,5 +30,9 @@ const char *const *proxy_env(const struct proxy_env *e, struct arena *arena);
  * 0 or -errno (-EINVAL: no '=', or a name that is none in a shell), and then nothing is appended.
  */
 _must_check_ int proxy_env_export(const char *setting, struct buf *out);
+
+/* All of a list: lines as above, or members of a JSON object that the caller has begun. */
+_must_check_ int proxy_env_lines(const char *const *settings, struct buf *out);
+void proxy_env_members(const char *const *settings, struct json *j);
 
 #endif

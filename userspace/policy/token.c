@@ -83,21 +83,28 @@ static bool has_scheme(struct str credentials, struct str scheme, struct str *re
 	return true;
 }
 
+/* The fields of that name; *ret is the last of them. */
+static size_t find_fields(const struct http_head *h, struct str name, const struct http_field **ret)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < h->field_count; i++)
+		if (str_eq_nocase(h->fields[i].name, name)) {
+			*ret = &h->fields[i];
+			n++;
+		}
+	return n;
+}
+
 /* In the one field of that name, with a scheme. */
 static enum reason check_field(const struct http_head *h, struct str name, struct str token)
 {
 	const struct http_field *found = NULL;
+	size_t n = find_fields(h, name, &found);
 	struct str value;
 
-	for (size_t i = 0; i < h->field_count; i++) {
-		if (!str_eq_nocase(h->fields[i].name, name))
-			continue;
-		if (found)
-			return REASON_TOKEN_INVALID;
-		found = &h->fields[i];
-	}
-	if (!found)
-		return REASON_TOKEN_MISSING;
+	if (n != 1)
+		return n ? REASON_TOKEN_INVALID : REASON_TOKEN_MISSING;
 	if (has_scheme(found->value, STR_LIT("Bearer"), &value))
 		return compare(value.p, value.n, token);
 	if (has_scheme(found->value, STR_LIT("Basic"), &value))
@@ -112,10 +119,13 @@ enum reason token_check(const struct http_head *h, struct str token)
 
 enum reason token_check_direct(const struct http_head *h, struct str token)
 {
-	const struct http_field *own = http_field_find(h, "X-Nono-Token");
+	const struct http_field *own = NULL;
+	size_t n = find_fields(h, STR_LIT("X-Nono-Token"), &own);
 	enum reason reason;
 
-	if (own)
+	if (n > 1)
+		return REASON_TOKEN_INVALID;
+	if (n == 1)
 		return compare(own->value.p, own->value.n, token);
 	reason = token_check(h, token);
 	return reason == REASON_TOKEN_MISSING ? check_field(h, STR_LIT("Authorization"), token)

@@ -111,7 +111,9 @@ void audit_refusal(struct audit *a, struct event *e, nsec_t now)
 	struct refusal *r = refusals_count(&a->refusals, e->target ? e->target : "", e->port,
 					   e->reason, count);
 
-	recent_add(&a->recent, e->target ? e->target : "", e->port, e->reason, unix_ms());
+	/* Who has no token is not the sandbox, and shall not fill its list. */
+	if (e->reason != REASON_TOKEN_MISSING && e->reason != REASON_TOKEN_INVALID)
+		recent_add(&a->recent, e->target ? e->target : "", e->port, e->reason, unix_ms());
 	if (!r) { /* the table is full: every one is written, none is hidden */
 		audit_note(a, e);
 		return;

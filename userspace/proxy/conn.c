@@ -44,6 +44,8 @@ bool conn_open_record(struct conn *c)
 	e.kind = EVENT_OPEN;
 	e.allow = true;
 	c->opened = audit_write(c->server->audit, &e) == 0;
+	(void)snprintf(c->opened_as, sizeof(c->opened_as), "%s", c->target);
+	c->opened_by = c->rule;
 	return c->opened;
 }
 
@@ -55,7 +57,6 @@ void conn_refusal_record(struct conn *c, enum reason reason)
 	e.kind = EVENT_OPEN;
 	e.reason = reason;
 	e.status = c->status ? c->status : reason_status(reason);
-	c->refused = true;
 	audit_refusal(c->server->audit, &e, loop_now(c->server->loop));
 }
 
@@ -65,6 +66,8 @@ static void close_record(struct conn *c, uint64_t up, uint64_t down, int status,
 
 	event_of(c, &e);
 	e.kind = EVENT_CLOSE;
+	e.target = c->opened_as[0] ? c->opened_as : NULL;
+	e.rule = c->opened_by ? c->opened_by->text : NULL;
 	e.bytes_up = up;
 	e.bytes_down = down;
 	e.status = status;
@@ -104,13 +107,14 @@ static void forget_target(struct conn *c)
 	c->port = c->identified ? c->origin.to.port : 0;
 	if (!c->identified)
 		c->dialled = (struct addr){ 0 };
+	c->sni[0] = '\0';
 }
 
 void conn_set_request(struct conn *c, enum event_mode mode, const struct http_head *h)
 {
 	c->mode = mode;
 	c->requested = loop_now(c->server->loop);
-	c->opened = c->refused = false;
+	c->opened = false;
 	forget_target(c);
 	c->status = 0;
 	c->sentence = NULL;

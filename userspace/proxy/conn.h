@@ -28,7 +28,7 @@ struct conn {
 	bool identified;
 	struct origin origin;
 
-	/* What the records tell. The last three are of the request that is served just now. */
+	/* What the records tell; from `method` on, of the request that is served just now. */
 	enum event_mode mode;
 	char target[HOST_NAME_MAX_LEN + 1]; /* name, or text of the address */
 	uint16_t port;
@@ -36,16 +36,18 @@ struct conn {
 	char sni[256];
 	struct addr dialled; /* family 0: nothing was dialled */
 	char method[33];
-	char path[256];	  /* without its query */
-	const char *auth; /* how it showed that it may ask; NULL: nothing was to be shown */
+	char path[256];	      /* without its query */
+	const char *auth;     /* how it showed that it may ask; NULL: nothing was to be shown */
 	const char *sentence; /* for a refusal, if the reason's own does not fit */
 	int status;	      /* likewise */
 	nsec_t requested;
-	/* Waiting for a request head, and so the one to give up when room is needed; `served`: there
-	 * was one before; `idle`: not a byte of the next one is there. */
+	/* Waiting for a request head or for the client to leave, and so the one to give up when room is needed; `served`: a
+	 * request was let through; `idle`: not a byte of the next one is there. */
 	bool waiting, idle, served, given_up;
-	bool opened;	    /* the allow record is written: a close record follows */
-	bool refused;	    /* a deny record is written */
+	/* The allow record is written: a close record follows, of the same target. */
+	bool opened;
+	char opened_as[HOST_NAME_MAX_LEN + 1];
+	const struct rule *opened_by;
 	enum event_end end; /* how it ended, if not by its relay */
 
 	struct buf first;	       /* client bytes that were read and not sent on */
@@ -56,8 +58,7 @@ struct conn {
  * listener. 0 or -errno (then the descriptor is closed). */
 _must_check_ int conn_start(struct server *s, int fd, const struct endpoint *peer, bool by_choice);
 
-/* Ends the connection that can best be spared, one that waits for a request head: of those without a request so far
- * the oldest, else the oldest. False: there is none. It is gone when its coroutine has come home. */
+/* Ends the connection that can best be spared, one that waits: of those that were never let through the oldest, else the oldest. False: there is none. It is gone when its coroutine has come home. */
 bool conn_give_one_up(struct server *s);
 
 /* Ends a connection from outside (drain): its coroutine or its relay comes home by the loop. */

@@ -127,6 +127,7 @@ static void say(struct conn *c, const void *p, size_t n)
 {
 	nsec_t deadline = loop_now(c->server->loop) + LINGER_TIME;
 
+	c->waiting = true; /* nobody misses it */
 	if (io_send_all(c->fd, p, n, deadline) == 0)
 		io_linger_close(&c->fd, LINGER_MAX, deadline);
 }

@@ -11,9 +11,8 @@
 #include <string.h>
 
 #include "proxy/deny.h"
+#include "proxy/head.h"
 #include "proxy/turn.h"
-
-#define READ_SIZE 16384
 
 enum reason exchange_authority(const struct http_head *h, uint16_t port, struct host *ret_host,
 			       uint16_t *ret_port)
@@ -46,24 +45,6 @@ enum reason exchange_authority(const struct http_head *h, uint16_t port, struct 
 /* ---- heads */
 
 enum head_result { HEAD_OK, HEAD_END, HEAD_REFUSED };
-
-/*
- * Receives until there is something new for the parser, which begins anew each time: its first bytes, another line,
- * or a line that is too long. So a head that comes byte by byte costs a parse per line.
- */
-static ssize_t receive_lines(struct conn *c, nsec_t deadline)
-{
-	ssize_t n;
-
-	do {
-		size_t had = buf_len(&c->first);
-
-		n = io_recv_buf(c->fd, &c->first, READ_SIZE, deadline);
-		if (n > 0 && (!had || memchr(buf_data(&c->first) + had, '\n', (size_t)n)))
-			break;
-	} while (n > 0 && buf_len(&c->first) < HTTP_LINE_MAX);
-	return n;
-}
 
 /* What became of a head that cannot be had: `n` is how receiving ended. */
 static enum head_result no_head(const struct conn *c, ssize_t n, bool empty,
@@ -115,8 +96,10 @@ static enum head_result read_request(struct conn *c, struct http_head *h, size_t
 			return HEAD_END;
 		c->waiting = true;
 		c->idle = empty;
-		n = receive_lines(c, deadline);
+		n = head_receive(c->fd, &c->first, deadline);
 		c->waiting = c->idle = false;
+		if (c->given_up)
+			n = -ECANCELED;
 		if (n <= 0)
 			return no_head(c, n, empty && !buf_len(&c->first), ret_reason, ret_why);
 		if (empty)
@@ -164,7 +147,6 @@ static int serve_request(struct turn *t, const struct exchange_owner *o, const s
 	enum reason reason;
 	int r;
 
-	c->served = true;
 	conn_set_request(c, o->mode, h);
 	claim = o->claim ? o->claim(c, o->arg, h, len) : CLAIM_NOT;
 	if (claim != CLAIM_NOT)
@@ -177,6 +159,7 @@ static int serve_request(struct turn *t, const struct exchange_owner *o, const s
 	drop_stale_upstream(c);
 	if (!reason)
 		reason = o->admit(c, o->arg, h);
+	c->served = c->served || !reason;
 	if (!reason && !conn_open_record(c))
 		reason = REASON_AUDIT_FAILED;
 	if (reason) {
@@ -207,6 +190,7 @@ static int serve_request(struct turn *t, const struct exchange_owner *o, const s
 /* The client shall see all of the last answer. */
 static void say_goodbye(struct conn *c, const struct turn *t)
 {
+	c->waiting = true;
 	if (c->fd >= 0 && t->status && !t->keep_client)
 		io_linger_close(&c->fd, 256 * 1024, loop_now(c->server->loop) + 2 * NSEC_PER_SEC);
 }

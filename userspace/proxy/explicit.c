@@ -21,6 +21,7 @@
 
 #define TRIES	      3 /* so often a client may come without the token on one connection */
 #define REFUSALS_PATH "/-/refusals"
+#define TLS_HANDSHAKE 0x16 /* first byte of a hello's record */
 
 static const char established[] = "HTTP/1.1 200 Connection Established\r\n\r\n";
 
@@ -48,20 +49,24 @@ static enum reason authenticate(const struct conn *c, const struct http_head *h)
 	return is_direct(h) ? token_check_direct(h, token) : token_check(h, token);
 }
 
+static bool has_body(const struct http_head *h)
+{
+	enum http_framing framing = http_request_framing(h);
+
+	return framing == HTTP_CHUNKED || (framing == HTTP_LENGTH && h->content_length > 0);
+}
+
 /* A client that was not asked for it yet gets another try on the same connection, unless a body follows that nobody reads. */
 static enum claim ask_for_token(struct conn *c, struct explicit *x, const struct http_head *h,
 				size_t len, enum reason reason)
 {
-	struct host host;
-	uint16_t port;
+	bool connect = h->form == HTTP_AUTHORITY_FORM;
 
 	if (is_direct(h))
 		c->status = 401;
-	else if (exchange_authority(h, 80, &host, &port) == REASON_NONE) {
-		conn_set_target(c, host.name, NULL);
-		c->port = port;
-	}
-	if (++x->tries > TRIES || !h->keep_alive || http_request_framing(h) != HTTP_NO_BODY) {
+	/* What came behind a CONNECT was meant for the tunnel. */
+	if (++x->tries > TRIES || !h->keep_alive || !h->minor || has_body(h) ||
+	    (connect && buf_len(&c->first) > len)) {
 		exchange_refuse(c, reason, NULL);
 		return CLAIM_OVER;
 	}
@@ -71,6 +76,19 @@ static enum claim ask_for_token(struct conn *c, struct explicit *x, const struct
 }
 
 /* ---- requests to the proxy itself */
+
+/* Is this the proxy's own authority? */
+static bool names_us(const struct conn *c, struct str authority)
+{
+	struct endpoint at;
+	struct host host;
+
+	if (!host_port_parse(authority, &host, &at.port))
+		return false;
+	at.addr = host.is_addr ? host.addr : addr_v4(INADDR_LOOPBACK);
+	return (host.is_addr || strcmp(host.name, "localhost") == 0) &&
+	       server_is_self(c->server, &at);
+}
 
 static enum claim refuse_direct(struct conn *c, enum reason reason)
 {
@@ -104,11 +122,14 @@ static enum claim serve_direct(struct conn *c, const struct http_head *h, size_t
 {
 	bool keep = h->keep_alive && h->minor;
 
+	/* Where no token is asked for, a page in a browser could come here under a name of its own (DNS rebinding). */
+	if (!c->server->token.n && !names_us(c, h->host))
+		return refuse_direct(c, REASON_HOST_MISMATCH);
 	if (!str_eq(h->path, STR_LIT(REFUSALS_PATH)))
 		return refuse_direct(c, REASON_ROUTE_UNKNOWN);
 	if (!str_eq(h->method, STR_LIT("GET")))
 		return refuse_direct(c, REASON_METHOD_REFUSED);
-	if (http_request_framing(h) != HTTP_NO_BODY)
+	if (has_body(h))
 		return refuse_direct(c, REASON_HTTP_MALFORMED);
 	buf_consume(&c->first, len);
 	if (answer_refusals(c, keep) == 0 && keep)
@@ -131,46 +152,52 @@ static bool by_address(const struct tunnel *t)
 	return t->host->is_addr && (!t->rule || t->rule->kind != RULE_ANY);
 }
 
+static void note_name(struct conn *c, const struct tls_hello *hello)
+{
+	struct host unused;
+
+	if (hello && hello->has_sni)
+		(void)!listen_sni(c, hello, &unused);
+}
+
 static struct judgement judge_hello(struct conn *c, const struct tunnel *t)
 {
 	struct tls_hello hello;
+	struct judgement j = listen_hello(c, &hello);
 	struct verdict v;
 	struct host h;
 
-	switch (tls_hello_parse(buf_data(&c->first), buf_len(&c->first), &hello)) {
-	case TLS_HELLO_MORE:
-		return (struct judgement){ .step = LISTEN_MORE };
-	case TLS_HELLO_OK:
-		break;
-	case TLS_HELLO_NOT_TLS:
-	case TLS_HELLO_MALFORMED:
-		return by_address(t) ? judged_pass() : judged_refuse(REASON_TLS_MALFORMED);
+	if (j.step == LISTEN_MORE)
+		return j;
+	if (by_address(t)) {
+		note_name(c, j.step == LISTEN_PASS ? &hello : NULL);
+		return judged_pass();
 	}
+	if (j.step == LISTEN_REFUSE)
+		return j;
 	if (!hello.has_sni)
 		return judged_pass();
-	if (!listen_sni(c, &hello, &h))
-		return by_address(t) ? judged_pass() : judged_refuse(REASON_NAME_INVALID);
-	if (by_address(t))
+	if (!listen_sni(c, &hello, &h)) {
+		conn_set_target(c, hello.sni, NULL);
+		return judged_refuse(REASON_NAME_INVALID);
+	}
+	if (!t->host->is_addr && strcmp(h.name, t->host->name) == 0)
 		return judged_pass();
+	conn_set_target(c, h.name, NULL);
 	if (!t->host->is_addr)
-		return strcmp(h.name, t->host->name) == 0 ? judged_pass()
-							  : judged_refuse(REASON_SNI_MISMATCH);
+		return judged_refuse(REASON_SNI_MISMATCH);
 	filter_check_host(c->server->filter, &h, c->port, &v);
-	if (v.allowed)
-		return judged_pass();
 	c->rule = v.rule;
-	return judged_refuse(v.reason);
+	return v.allowed ? judged_pass() : judged_refuse(v.reason);
 }
 
 static struct judgement judge(struct conn *c, void *arg, enum flow flow)
 {
-	const uint8_t *p = buf_data(&c->first);
-	bool tls = p[0] == 0x16 && (buf_len(&c->first) == 1 || p[1] == 0x03);
+	const struct tunnel *t = arg;
 	struct judgement j = judged_pass();
 
-	if (tls)
-		j = buf_len(&c->first) == 1 ? (struct judgement){ .step = LISTEN_MORE }
-					    : judge_hello(c, arg);
+	if (buf_data(&c->first)[0] == TLS_HANDSHAKE)
+		j = judge_hello(c, t);
 	return j.step == LISTEN_MORE && flow != FLOW_ON ? judged_refuse(REASON_TOO_SLOW) : j;
 }
 
@@ -187,28 +214,13 @@ static bool hear_client(struct conn *c, const struct host *host)
 	}
 	if (j.step == LISTEN_PASS)
 		return true;
-	/* The name that the client showed is what was refused. */
-	if (c->sni[0])
-		conn_set_target(c, c->sni, c->rule);
 	loop_reset(c->server->loop, &c->up);
 	conn_refusal_record(c, j.reason);
 	deny_answer(c, j.reason, NULL);
 	return false;
 }
 
-/* Some clients write where they send the request to, not where it leads; the field goes no further, so it can mislead nobody. */
-static bool names_us(const struct conn *c, struct str authority)
-{
-	struct endpoint at;
-	struct host host;
-
-	if (!host_port_parse(authority, &host, &at.port))
-		return false;
-	at.addr = host.is_addr ? host.addr : addr_v4(INADDR_LOOPBACK);
-	return (host.is_addr || strcmp(host.name, "localhost") == 0) &&
-	       server_is_self(c->server, &at);
-}
-
+/* Some clients write into Host where they send a CONNECT to, not where it leads; the field goes no further, so it misleads nobody. */
 static enum reason connect_authority(struct conn *c, const struct http_head *h, struct host *ret)
 {
 	enum reason reason = exchange_authority(h, 0, ret, &c->port);
@@ -259,7 +271,8 @@ static enum claim claim(struct conn *c, void *arg, const struct http_head *h, si
 	reason = authenticate(c, h);
 	if (reason)
 		return ask_for_token(c, x, h, len, reason);
-	c->auth = c->server->token.n ? "proxy_authorization" : NULL;
+	c->served = true;
+	c->auth = c->server->token.n && !is_direct(h) ? "proxy_authorization" : NULL;
 	if (connect)
 		return serve_connect(c, h, len);
 	if (h->form != HTTP_ABSOLUTE_FORM)

@@ -8,6 +8,20 @@
 
 #define READ_SIZE 16384
 
+struct judgement listen_hello(const struct conn *c, struct tls_hello *ret)
+{
+	switch (tls_hello_parse(buf_data(&c->first), buf_len(&c->first), ret)) {
+	case TLS_HELLO_MORE:
+		return (struct judgement){ .step = LISTEN_MORE };
+	case TLS_HELLO_OK:
+		return judged_pass();
+	case TLS_HELLO_NOT_TLS:
+	case TLS_HELLO_MALFORMED:
+		break;
+	}
+	return judged_refuse(REASON_TLS_MALFORMED);
+}
+
 bool listen_sni(struct conn *c, const struct tls_hello *hello, struct host *ret)
 {
 	(void)snprintf(c->sni, sizeof(c->sni), "%s", hello->sni);

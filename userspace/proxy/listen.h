@@ -40,6 +40,9 @@ static inline struct judgement judged_refuse(enum reason reason)
 	return (struct judgement){ .step = LISTEN_REFUSE, .reason = reason };
 }
 
+/* The hello in c->first: LISTEN_PASS, and *ret is it; LISTEN_MORE; or LISTEN_REFUSE, because it is none. */
+struct judgement listen_hello(const struct conn *c, struct tls_hello *ret);
+
 /* The SNI in its normal form, noted for the records. False: it is none (an address, or not a name). */
 bool listen_sni(struct conn *c, const struct tls_hello *hello, struct host *ret);
 

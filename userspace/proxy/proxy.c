@@ -96,10 +96,10 @@ static int give_up_rights(const struct proxy *p)
 {
 	int r = raise_descriptor_limit();
 
-	if (r == 0 && p->setup.uid != 0)
-		r = confine_identity(p->setup.uid, p->setup.gid);
 	if (r == 0)
 		r = confine_no_new_privs();
+	if (r == 0 && p->setup.uid != 0)
+		r = confine_identity(p->setup.uid, p->setup.gid);
 	if (r == 0)
 		r = confine_capabilities(0);
 	/* Changing identity made the process dumpable again or cleared the death signal: once more.

@@ -54,18 +54,12 @@ static bool drop(struct conn *c, enum reason reason)
 static struct judgement judge_hello(struct conn *c, const struct route *r)
 {
 	struct tls_hello hello;
+	struct judgement j = listen_hello(c, &hello);
 	enum reason reason;
 	struct host h;
 
-	switch (tls_hello_parse(buf_data(&c->first), buf_len(&c->first), &hello)) {
-	case TLS_HELLO_MORE:
-		return (struct judgement){ .step = LISTEN_MORE };
-	case TLS_HELLO_OK:
-		break;
-	case TLS_HELLO_NOT_TLS:
-	case TLS_HELLO_MALFORMED:
-		return judged_refuse(REASON_TLS_MALFORMED);
-	}
+	if (j.step != LISTEN_PASS)
+		return j;
 	if (!hello.has_sni)
 		return r->any ? judged_pass() : judged_refuse(REASON_SNI_MISSING);
 	if (!listen_sni(c, &hello, &h)) {

@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proxy/head.h"
+
 #define READ_SIZE   16384
 #define ANSWERS_1XX 16 /* more interim answers than that are no conversation */
 
@@ -141,13 +143,18 @@ static void upload_collect(struct turn *t)
 
 /* ---- the answer */
 
-/* Reads an answer's head to the front of `in`. 0, or -errno (-EBADMSG: malformed, -ECONNRESET: ended before). */
+/*
+ * Reads an answer's head to the front of `in`. A server may think for as long as any connection may be silent; a head that it has
+ * begun must then come. 0, or -errno (-EBADMSG: malformed, -ECONNRESET: ended before).
+ */
 static int read_answer(struct turn *t, struct buf *in, struct http_head *h, size_t *ret_len)
 {
-	nsec_t deadline = loop_now(t->c->server->loop) + t->c->server->limits.idle;
+	const struct server_limits *l = &t->c->server->limits;
+	nsec_t deadline = loop_now(t->c->server->loop) + (buf_len(in) ? l->header : l->idle);
 	const char *why;
 
 	for (;;) {
+		bool empty = !buf_len(in);
 		ssize_t n;
 
 		switch (http_answer_parse(buf_data(in), buf_len(in), h, ret_len, &why)) {
@@ -160,11 +167,13 @@ static int read_answer(struct turn *t, struct buf *in, struct http_head *h, size
 		case HTTP_TOO_LARGE:
 			return -EBADMSG;
 		}
-		n = io_recv_buf(t->c->up, in, READ_SIZE, deadline);
+		n = head_receive(t->c->up, in, deadline);
 		if (n < 0)
 			return (int)n;
 		if (n == 0)
 			return -ECONNRESET;
+		if (empty)
+			deadline = loop_now(t->c->server->loop) + l->header;
 	}
 }
 

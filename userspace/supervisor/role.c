@@ -138,8 +138,8 @@ static int receive_ready(const struct role *r, struct why *why)
 
 	if (err < 0)
 		return why_set(why, err, "%s",
-			       err == -EPIPE ? "a part of the sandbox ended while it was set up"
-					     : "a part of the sandbox sent nonsense");
+			       err == -EPIPE ? "a part of ours ended while it was set up"
+					     : "a part of ours sent nonsense");
 	if (m.type == MSG_READY)
 		return 1;
 	if (m.type == MSG_FAILED)
@@ -161,11 +161,11 @@ int role_await_ready(const struct role *r, const struct signals *signals, int ti
 			return why_set(why, -errno, "poll: %s", strerror(errno));
 		if (n == 0)
 			return why_set(why, -ETIMEDOUT,
-				       "a part of the sandbox was not ready within %d s",
+				       "a part of ours was not ready within %d s",
 				       timeout_ms / 1000);
 		if (n > 0 && p[1].revents && (sig = signals_asked_to_end(signals))) {
 			*ret_signal = sig;
-			return why_set(why, -EINTR, "ended by signal %d before COMMAND ran", sig);
+			return why_set(why, -EINTR, "ended by signal %d before all was ready", sig);
 		}
 		if (n > 0 && p[0].revents) {
 			n = receive_ready(r, why);

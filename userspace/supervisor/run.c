@@ -35,6 +35,9 @@ static int prepare(struct sandbox *sb)
 {
 	int r = rights_check("run", &sb->why);
 
+	if (r == 0 && confine_memory() < 0)
+		r = why_set(&sb->why, -errno, "cannot keep others from our memory: %s",
+			    strerror(errno));
 	if (r == 0)
 		r = user_choose(sb->opt->user, sb->opt->envp, &sb->user, &sb->why);
 	if (r < 0)

@@ -7,6 +7,7 @@
  */
 #include "supervisor/serve.h"
 
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <poll.h>
 #include <stdio.h>
@@ -64,8 +65,9 @@ static int watch_parent(struct serve *s)
 {
 	if (s->opt->owner_fd < 0)
 		return 0;
-	s->parent = (int)syscall(SYS_pidfd_open, getppid(), 0);
-	return s->parent < 0 && errno != ESRCH
+	/* One outside of our PID namespace has the number 0: nothing to watch. */
+	s->parent = getppid() ? (int)syscall(SYS_pidfd_open, getppid(), 0) : -EBADF;
+	return s->parent < 0 && getppid() && errno != ESRCH
 		       ? why_set(&s->why, -errno, "cannot watch our parent: %s", strerror(errno))
 		       : 0;
 }
@@ -87,7 +89,27 @@ static int open_listener(struct serve *s)
 	return 0;
 }
 
-/* May we become somebody else? */
+/* Is there such an id where we are? In a user namespace few exist. */
+static bool is_mapped(const char *path, uint32_t id)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT(64 * 1024);
+	const char *line;
+
+	if (file_read(AT_FDCWD, path, &b) < 0)
+		return false;
+	for (line = (const char *)buf_data(&b); *line; line += strcspn(line, "\n") + 1) {
+		unsigned long long inside, outside, count;
+
+		if (sscanf(line, "%llu %llu %llu", &inside, &outside, &count) == 3 &&
+		    id >= inside && id - inside < count)
+			return true;
+		if (!strchr(line, '\n'))
+			break;
+	}
+	return false;
+}
+
+/* May we become nobody? */
 static bool can_change_identity(void)
 {
 	const uint32_t needed = CAP_TO_MASK(CAP_SETUID) | CAP_TO_MASK(CAP_SETGID);
@@ -96,7 +118,8 @@ static bool can_change_identity(void)
 
 	_Static_assert(CAP_SETUID < 32 && CAP_SETGID < 32, "both in the first word");
 	return geteuid() == 0 && syscall(SYS_capget, &head, have) == 0 &&
-	       (have[0].effective & needed) == needed;
+	       (have[0].effective & needed) == needed && is_mapped("/proc/self/uid_map", NOBODY) &&
+	       is_mapped("/proc/self/gid_map", NOBODY);
 }
 
 static int start_proxy(struct serve *s)
@@ -128,8 +151,11 @@ static int start_proxy(struct serve *s)
 
 static int start(struct serve *s)
 {
-	int r = signals_take(&s->signals);
+	int r = confine_memory(); /* we know the token */
 
+	if (r < 0)
+		return why_set(&s->why, r, "cannot keep others from our memory: %s", strerror(-r));
+	r = signals_take(&s->signals);
 	if (r < 0)
 		return why_set(&s->why, r, "cannot take over signals: %s", strerror(-r));
 	r = watch_parent(s);
@@ -144,16 +170,6 @@ static int start(struct serve *s)
 }
 
 /* ---- telling that it serves ---- */
-
-/* "NAME=value" as a member. */
-static void write_setting(struct json *j, const char *setting)
-{
-	char name[64];
-	size_t n = strcspn(setting, "=");
-
-	(void)snprintf(name, sizeof(name), "%.*s", (int)n, setting);
-	json_kv_str(j, name, setting + n + 1);
-}
 
 static int write_json(const struct serve *s, const char *listen, const char *const *env,
 		      struct buf *out)
@@ -173,8 +189,7 @@ static int write_json(const struct serve *s, const char *listen, const char *con
 	json_kv_int(&j, "pid", getpid());
 	json_key(&j, "env");
 	json_object_begin(&j);
-	for (; *env; env++)
-		write_setting(&j, *env);
+	proxy_env_members(env, &j);
 	json_object_end(&j);
 	json_object_end(&j);
 	r = json_end(&j);
@@ -185,9 +200,7 @@ static int write_text(const char *listen, const char *const *env, struct buf *ou
 {
 	int r = buf_printf(out, "listening on %s\n", listen);
 
-	for (; r == 0 && *env; env++)
-		r = proxy_env_export(*env, out);
-	return r;
+	return r < 0 ? r : proxy_env_lines(env, out);
 }
 
 static int say_ready(struct serve *s)

@@ -13,7 +13,7 @@
 
 enum {
 	EMPTY_LINES_MAX = 64, /* bytes of CR and LF before the request line */
-	LINE_MAX = 8192, /* request line with its LF */
+	LINE_MAX = 8192,      /* request line with its LF */
 	TLS_HANDSHAKE = 0x16,
 };
 
@@ -99,11 +99,8 @@ enum sniff sniff(const uint8_t *p, size_t n)
 
 	if (n == 0)
 		return SNIFF_MORE;
-	if (p[0] == TLS_HANDSHAKE) {
-		if (n == 1)
-			return SNIFF_MORE;
-		return p[1] == 3 ? SNIFF_TLS : SNIFF_OPAQUE;
-	}
+	if (p[0] == TLS_HANDSHAKE)
+		return SNIFF_TLS; /* whatever version follows: some servers look at the type alone */
 	while (skip < n && (p[skip] == '\r' || p[skip] == '\n'))
 		if (++skip > EMPTY_LINES_MAX)
 			return SNIFF_HTTP; /* nothing else begins so, and a lenient server would skip them all */
@@ -120,6 +117,5 @@ enum sniff sniff_at_rest(const uint8_t *p, size_t n)
 		return told;
 	if (n == 0)
 		return SNIFF_OPAQUE;
-	/* A pause is no way to become opaque: what may be a beginning is taken for one. */
-	return p[0] == TLS_HANDSHAKE ? SNIFF_TLS : SNIFF_HTTP;
+	return SNIFF_HTTP; /* a pause is no way to become opaque: what may be a beginning is taken for one */
 }

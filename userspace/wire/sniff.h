@@ -2,7 +2,7 @@
 /*
  * What does this connection speak? Told from the first bytes that the client sends.
  *
- *	0x16 0x03             TLS: what follows must be a ClientHello
+ *	0x16                  TLS: what follows must be a ClientHello
  *	method SP             HTTP/1 (also "PRI * HTTP/2.0", the preface of HTTP/2 with prior knowledge)
  *	token SP … HTTP/d     HTTP/1 with a method of its own, known once the line is complete
  *	anything else         opaque

@@ -111,13 +111,13 @@ static void test_known_methods(void **state)
 static void test_tls(void **state)
 {
 	static const struct row rows[] = {
-		ROW(SNIFF_TLS, 2, "\x16\3\1\2\0\1", "handshake record"),
-		ROW(SNIFF_TLS, 2, "\x16\3\xff", "what is wrong later is the parser's to say"),
-		ROW(SNIFF_OPAQUE, 2, "\x16\2\1", "another version"),
+		ROW(SNIFF_TLS, 1, "\x16\3\1\2\0\1", "handshake record"),
+		ROW(SNIFF_TLS, 1, "\x16\3\xff", "what is wrong later is the parser's to say"),
+		ROW(SNIFF_TLS, 1, "\x16\2\1", "another version: Go's servers take it"),
 		ROW(SNIFF_OPAQUE, 1, "\x15\3\1", "another record"),
 		ROW(SNIFF_OPAQUE, 1, "\x80\x2e\1\3\1", "SSL 2"),
 		ROW(SNIFF_OPAQUE, 3, "\r\n\x16\3\1", "no server of TLS skips empty lines"),
-		ROW(SNIFF_MORE, 0, "\x16", "one byte tells nothing"),
+		ROW(SNIFF_TLS, 1, "\x16", "the type alone"),
 	};
 
 	(void)state;
