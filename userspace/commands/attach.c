@@ -13,8 +13,6 @@
 #include "io/log.h"
 #include "supervisor/gaps.h"
 
-#define DRAIN_MS 5000
-
 static const char usage[] =
 	"Usage: nono-proxy attach (--cgroup PATH | --pid PID | --container ID) [OPTION...]\n"
 	"\n"
@@ -67,11 +65,13 @@ static int attach(struct options *o)
 		.container = o->container,
 		.gaps = o->gaps.items,
 		.gap_count = o->gaps.n,
-		.drain_ms = DRAIN_MS,
+		.drain_ms = o->drain_timeout_secs.v * 1000,
+		.token_given = o->token_file != NULL,
 		.detach_on_exit = o->detach_on_exit,
 		.verbose = o->verbose,
 		.envp = (const char *const *)environ,
 	};
+	char token[TOKEN_TEXT + 1];
 
 	if (!!o->cgroup + !!o->pid + !!o->container != 1 || o->arg_count) {
 		log_error("attach to what? Say one of --cgroup PATH, --pid PID, --container ID");
@@ -81,8 +81,11 @@ static int attach(struct options *o)
 		return EXIT_USAGE;
 	if (check_gaps(o) < 0)
 		return EXIT_USAGE;
-	if (options_load(o) < 0 || options_proxy_setup(o, &a.proxy) < 0)
+	if (options_load(o) < 0 || options_proxy_setup(o, &a.proxy) < 0 ||
+	    options_token(o, token) < 0)
 		return EXIT_USAGE;
+	a.proxy.token = token;
+	a.port = (uint16_t)o->config.bind_port.v;
 	a.audit_log = o->config.audit_path.v;
 	return supervisor_attach(&a);
 }

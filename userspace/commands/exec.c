@@ -40,6 +40,7 @@ int command_exec(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	run.user = o.user;
+	run.proxy_env = o.proxy_env;
 	run.argv = o.args;
 	run.envp = (const char *const *)environ;
 	return supervisor_join(o.cgroup, &run);

@@ -81,9 +81,10 @@ static int choose_session(struct attachment *a)
 	return 0;
 }
 
-/* What there will be is noted before it is made. */
+/* What there will be is noted before it is made. What programs were told before holds on: port and token. */
 static int fill_entry(struct attachment *a)
 {
+	struct attached_info before;
 	const struct state view = { .root = a->entry.root };
 	char pins[PIN_PATH_MAX];
 	int r = bpffs_open(a->entry.root, a->entry.root_path, pins, &a->why);
@@ -96,6 +97,12 @@ static int fill_entry(struct attachment *a)
 		return r;
 	(void)snprintf(a->info.pins, sizeof(a->info.pins), "%s/%s", pins, a->entry.name);
 	(void)snprintf(a->info.path, sizeof(a->info.path), "%s", a->target.path);
+	(void)snprintf(a->info.token, sizeof(a->info.token), "%s", a->opt->proxy.token);
+	if (attached_read(&a->entry, &before) == 0) {
+		a->info.port = before.port;
+		if (!a->opt->token_given)
+			memcpy(a->info.token, before.token, sizeof(before.token));
+	}
 	a->info.pid = getpid();
 	a->info.start = process_start(getpid());
 	a->adopted = access(a->info.pins, F_OK) == 0;
@@ -131,8 +138,9 @@ static int load_programs(struct attachment *a)
 	char *text = a->why.text;
 	size_t n = sizeof(a->why.text);
 
-	return a->adopted ? redirect_load_pinned(instance_of(a), a->info.pins, &a->redirect, text, n)
-			  : redirect_load(instance_of(a), &a->redirect, text, n);
+	return a->adopted
+		       ? redirect_load_pinned(instance_of(a), a->info.pins, &a->redirect, text, n)
+		       : redirect_load(instance_of(a), &a->redirect, text, n);
 }
 
 /* ---- its processes ---- */
@@ -181,7 +189,8 @@ static int judge_gaps(struct attachment *a)
 	if (!refused)
 		return 0;
 	return why_set(&a->why, -EPERM,
-		       "%s has ways out that the programs in the kernel cannot close: close them, or accept each with "
+		       "%s has ways out that the programs in the kernel cannot close: close them, "
+		       "or accept each with "
 		       "--allow-gap NAME",
 		       a->target.path);
 }
@@ -189,9 +198,9 @@ static int judge_gaps(struct attachment *a)
 /* The programs stand on it for the moment of the look; what they would refuse stands still. */
 static int find_sockets(struct attachment *a)
 {
-	int r = a->adopted ? 0
-			   : redirect_try(a->redirect, a->target.fd, a->why.text,
-					  sizeof(a->why.text));
+	int r = a->adopted
+			? 0
+			: redirect_try(a->redirect, a->target.fd, a->why.text, sizeof(a->why.text));
 
 	if (r == 0)
 		r = held_find(&a->target, a->ns, a->redirect, &a->held, &a->why);
@@ -210,7 +219,8 @@ static int look_around(struct attachment *a)
 	if (r < 0)
 		return r;
 	if (a->ns < 0)
-		log_warn("%s uses the host's network: only the second wall stands, the programs in the kernel",
+		log_warn("%s uses the host's network: only the second wall stands, the programs in "
+			 "the kernel",
 			 a->target.path);
 	return judge_gaps(a);
 }
@@ -223,10 +233,9 @@ static int mark_listeners(struct attachment *a)
 		int fd;
 		enum redirect_mark mark;
 	} all[] = {
-		{ a->netns.tcp4, REDIRECT_TCP },
-		{ a->netns.tcp6, REDIRECT_TCP },
-		{ a->netns.dns4, REDIRECT_DNS },
-		{ a->netns.dns6, REDIRECT_DNS },
+		{ a->netns.tcp4, REDIRECT_TCP },	   { a->netns.tcp6, REDIRECT_TCP },
+		{ a->netns.dns4, REDIRECT_DNS },	   { a->netns.dns6, REDIRECT_DNS },
+		{ a->netns.explicit4, REDIRECT_EXPLICIT },
 	};
 	int r = 0;
 
@@ -238,10 +247,19 @@ static int mark_listeners(struct attachment *a)
 	return r < 0 ? why_set(&a->why, r, "cannot mark the proxy's sockets: %s", strerror(-r)) : 0;
 }
 
+static int open_listeners(struct attachment *a, uint16_t port)
+{
+	return a->ns < 0 ? netns_use_host(port, &a->netns, &a->why)
+			 : netns_use_other(a->ns, port, &a->netns, &a->why);
+}
+
 static int make_network(struct attachment *a)
 {
-	int r = a->ns < 0 ? netns_use_host(&a->netns, &a->why)
-			  : netns_use_other(a->ns, &a->netns, &a->why);
+	uint16_t port = a->opt->port;
+	int r = open_listeners(a, port ? port : (uint16_t)a->info.port);
+
+	if (r == -EADDRINUSE && !port && a->info.port) /* somebody else has it by now */
+		r = open_listeners(a, 0);
 
 	if (r < 0)
 		return r;
@@ -341,6 +359,8 @@ static int start_proxy(struct attachment *a)
 	setup.fds[PROXY_FD_TCP6] = a->netns.tcp6;
 	setup.fds[PROXY_FD_DNS4] = a->netns.dns4;
 	setup.fds[PROXY_FD_DNS6] = a->netns.dns6;
+	setup.fds[PROXY_FD_EXPLICIT] = a->netns.explicit4;
+	setup.token = a->info.token;
 	setup.fds[PROXY_FD_ORIG_TUPLE] = redirect_tuple_fd(a->redirect);
 	setup.fds[PROXY_FD_EVENTS] = redirect_events_fd(a->redirect);
 	setup.fds[PROXY_FD_AUDIT] = a->audit;
@@ -366,7 +386,7 @@ static void hand_over(struct attachment *a)
 
 static int note_standing(struct attachment *a)
 {
-	a->info.port = a->netns.serve.tcp4;
+	a->info.port = a->netns.serve.explicit4;
 	return attached_record(&a->entry, &a->info, &a->why);
 }
 

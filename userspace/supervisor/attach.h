@@ -19,6 +19,9 @@ struct attach_options {
 	const char *const *gaps; /* ways out that are known and accepted: names */
 	size_t gap_count;
 	uint32_t drain_ms;
+	uint16_t
+		port; /* of the explicit listener; 0: the one of the attach before, or the kernel chooses */
+	bool token_given; /* the token was asked for; else the one of the attach before is kept */
 	bool detach_on_exit, verbose;
 	const char *const *envp;
 };

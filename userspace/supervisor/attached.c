@@ -19,11 +19,12 @@
 
 int attached_info_text(const struct attached_info *i, struct buf *out)
 {
-	return buf_printf(out,
-			  "path=%s\npins=%s\nuid=%u\nsession=%s\ngaps=%s\nport=%u\npid=%d\n"
-			  "start=%" PRIu64 "\n",
-			  i->path, i->pins, i->uid, i->session, i->gaps, i->port, (int)i->pid,
-			  i->start);
+	return buf_printf(
+		out,
+		"path=%s\npins=%s\nuid=%u\nsession=%s\ngaps=%s\nport=%u\ntoken=%s\npid=%d\n"
+		"start=%" PRIu64 "\n",
+		i->path, i->pins, i->uid, i->session, i->gaps, i->port, i->token, (int)i->pid,
+		i->start);
 }
 
 static bool get_text(const char **text, const char *key, char *ret, size_t n)
@@ -60,11 +61,14 @@ bool attached_info_parse(const char *text, struct attached_info *ret)
 	    !get_text(&text, "session=", i.session, sizeof(i.session)) ||
 	    !get_text(&text, "gaps=", i.gaps, sizeof(i.gaps)) ||
 	    !get_number(&text, "port=", UINT16_MAX, &port) ||
+	    !get_text(&text, "token=", i.token, sizeof(i.token)) ||
 	    !get_number(&text, "pid=", INT32_MAX, &pid) ||
 	    !get_number(&text, "start=", UINT64_MAX, &i.start) || *text)
 		return false;
 	/* Everything in this directory is going to be removed one day. */
 	if (i.pins[0] != '/' || strstr(i.pins, "/../") || !strstr(i.pins, "/" PIN_PARENT "/"))
+		return false;
+	if (!token_is_valid(str_of(i.token)))
 		return false;
 	i.uid = (uint32_t)uid;
 	i.port = (uint32_t)port;

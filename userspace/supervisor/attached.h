@@ -13,6 +13,7 @@
 
 #include <sys/types.h>
 
+#include "policy/token.h"
 #include "supervisor/remains.h"
 
 #define ATTACHED_NAME_MAX 32
@@ -34,8 +35,9 @@ struct attached_info {
 	char session[STATE_ID_N + 1];
 	char gaps[256]; /* those that are open and were accepted: words with commas */
 	uint32_t uid;	/* of the proxy */
-	uint32_t port;	/* of the proxy on the sandbox's 127.0.0.1 */
-	pid_t pid;	/* of the supervisor */
+	uint32_t port;	/* of the explicit listener on the sandbox's 127.0.0.1 */
+	char token[TOKEN_TEXT + 1];
+	pid_t pid; /* of the supervisor */
 	uint64_t
 		start; /* when that process started: its number alone may have come to mean another one */
 };

@@ -45,7 +45,7 @@ static void look(void *arg, struct attached *a, bool alive)
 }
 
 /* The kernel must say that it holds: an entry is only what somebody wrote down. */
-static int check_attached(const struct target *t, struct why *why)
+static int check_attached(const struct target *t, struct attached_info *ret, struct why *why)
 {
 	struct search s = { .id = t->id };
 	struct pins pins = { 0 };
@@ -62,6 +62,7 @@ static int check_attached(const struct target *t, struct why *why)
 			       t->path, pins.active, pins.wanted);
 	if (!s.alive)
 		log_warn("nobody serves %s: it has no network until it is attached anew", t->path);
+	*ret = s.info;
 	return 0;
 }
 
@@ -78,7 +79,8 @@ static int make_below(struct sandbox *sb, const struct target *t)
 	return cgroup_make(path, &sb->cgroup, &sb->why);
 }
 
-static int prepare(struct sandbox *sb, const char *cgroup, struct target *t)
+static int prepare(struct sandbox *sb, const char *cgroup, struct target *t,
+		   struct attached_info *ret)
 {
 	int r = rights_check("exec", &sb->why);
 
@@ -87,7 +89,7 @@ static int prepare(struct sandbox *sb, const char *cgroup, struct target *t)
 	if (r == 0)
 		r = target_of_path(cgroup, t, &sb->why);
 	if (r == 0)
-		r = check_attached(t, &sb->why);
+		r = check_attached(t, ret, &sb->why);
 	if (r == 0)
 		r = target_list(t, &sb->why);
 	if (r == 0)
@@ -124,10 +126,13 @@ static int start_command(struct sandbox *sb)
 
 static int live(struct sandbox *sb, const char *cgroup, struct target *t)
 {
+	static struct attached_info info; /* too much for a stack frame */
 	struct run_options opt = *sb->opt;
-	int r = prepare(sb, cgroup, t), status;
+	int r = prepare(sb, cgroup, t, &info), status;
 
 	opt.host_network = sb->netns.fd < 0;
+	opt.proxy.token = info.token;
+	sb->netns.serve.explicit4 = (uint16_t)info.port;
 	sb->opt = &opt;
 	if (r == 0)
 		r = make_below(sb, t);

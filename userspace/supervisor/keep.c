@@ -15,7 +15,7 @@
 
 #include "io/log.h"
 #include "supervisor/files.h"
-#include "supervisor/watch.h"
+#include "supervisor/summary.h"
 
 #define GONE_LOOK_MS   250 /* where the kernel does not tell */
 #define ALIEN_LOOK_MS  10000
@@ -24,15 +24,13 @@
 static void on_message(struct attachment *a)
 {
 	_cleanup_message_ struct message m = MESSAGE_INIT;
-	char target[REFUSAL_TARGET_MAX + 1];
-	struct refusal_note n;
 	int r = channel_recv(a->proxy.channel, &m);
 
 	if (r < 0 && r != -EAGAIN) {
 		fd_close(&a->proxy.channel);
 		role_signal(&a->proxy, SIGKILL);
-	} else if (r == 0 && a->opt->verbose && watch_read_refusal(&m, &n, target)) {
-		watch_say_refusal(target, &n);
+	} else if (r == 0 && m.type == MSG_REFUSAL && a->opt->verbose) {
+		summary_say(&m);
 	}
 }
 

@@ -141,16 +141,17 @@ static bool loopback_is_up(void)
 	return fd >= 0 && ioctl(fd, SIOCGIFFLAGS, &r) == 0 && (r.ifr_flags & IFF_UP);
 }
 
-static int listen_there(struct netns *ret, struct why *why)
+static int listen_there(uint16_t port, struct netns *ret, struct why *why)
 {
 	if (!loopback_is_up())
 		return why_set(why, -ENETDOWN,
-			       "the loopback device of the network namespace is switched off: switch it on there "
+			       "the loopback device of the network namespace is switched off: "
+			       "switch it on there "
 			       "(ip link set lo up)");
-	return listeners_open(ret, why);
+	return listeners_open(port, ret, why);
 }
 
-int netns_use_other(int ns, struct netns *ret, struct why *why)
+int netns_use_other(int ns, uint16_t port, struct netns *ret, struct why *why)
 {
 	_cleanup_close_ int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	struct netns made = NETNS_INIT;
@@ -162,7 +163,7 @@ int netns_use_other(int ns, struct netns *ret, struct why *why)
 	if (setns(ns, CLONE_NEWNET) < 0)
 		return why_set(why, -errno, "cannot enter the network namespace: %s",
 			       strerror(errno));
-	r = listen_there(&made, why);
+	r = listen_there(port, &made, why);
 	/* As above. */
 	if (setns(home, CLONE_NEWNET) < 0) {
 		log_error("cannot return from the other network namespace: %s", strerror(errno));

@@ -35,7 +35,7 @@ _must_check_ int netns_use_host(uint16_t port, struct netns *ret, struct why *wh
  * The listeners in somebody else's namespace, which `ns` names: entered, and left again. `ns` becomes ret->fd on success and
  * stays the caller's otherwise.
  */
-_must_check_ int netns_use_other(int ns, struct netns *ret, struct why *why);
+_must_check_ int netns_use_other(int ns, uint16_t port, struct netns *ret, struct why *why);
 
 void netns_done(struct netns *n);
 

@@ -11,9 +11,4 @@ int watch_command(struct sandbox *sb);
 /* The proxy ends: told first, killed if it does not. Its last refusals are still counted. */
 void watch_end_proxy(struct sandbox *sb);
 
-/* What the proxy says it refused: false if the message is something else. The target can be printed. */
-bool watch_read_refusal(const struct message *m, struct refusal_note *ret,
-			char ret_target[REFUSAL_TARGET_MAX + 1]);
-void watch_say_refusal(const char *target, const struct refusal_note *n);
-
 #endif
