@@ -207,6 +207,8 @@ $(SECRET_TESTS): $(O)/%: $(O)/%.o $(PURE)
 # A fuzz target is one function; outside BUILD=fuzz a plain main replays its corpus.
 ifeq ($(BUILD),fuzz)
 FUZZ_MAIN := -fsanitize=fuzzer
+# Painting each stack would be most of what a fuzzer does.
+$(O)/userspace/io/co.o: EXTRA := -UNONO_DEBUG
 else
 FUZZ_MAIN := $(O)/tests/fuzz/replay.o
 $(FUZZ_TESTS): $(FUZZ_MAIN)
@@ -218,6 +220,10 @@ $(FUZZ_TESTS): $(O)/%: $(O)/%.o $(PURE)
 		-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(FUZZ_LIBS)
 
 $(FUZZ_TESTS): FUZZ_LIBS = $(LIBS_pure)
+
+# Whole connections, on scripted I/O.
+$(O)/tests/fuzz/connection_fuzz: $(SUPPORT_OBJS) $(MECH)
+$(O)/tests/fuzz/connection_fuzz: FUZZ_LIBS = $(LIBS_all) $(LIBS_test)
 
 # What we accept as HTTP, llhttp accepts with the same meaning. Its sources come with Debian's node-llhttp.
 LLHTTP := /usr/share/llhttp

@@ -1157,6 +1157,20 @@ def _():
         equal(proxy.process.wait(timeout=10), 0, "exit status")
 
 
+@test("it starts in a user namespace, where the caller is root and nobody else exists")
+def _():
+    with Served(net, ["--allow-domain", "api.example.com"], before=["unshare", "--user", "--map-root-user"]) as proxy:
+        equal(proxy.client([*CURL, "https://api.example.com/"]).returncode, 0, "curl's exit status")
+        equal(proxy.stop().status, 0, "exit status")
+
+
+@test("other processes of the same user cannot look into either process, which know the token")
+def _():
+    with Served(net, []) as proxy:
+        for pid in (proxy.pid, proxy.proxy_pid()):
+            equal(os.stat(f"/proc/{pid}/mem").st_uid, 0, "who owns the memory's file")
+
+
 def close_shared():
     for proxy in _shared.values():
         ended = proxy.stop()

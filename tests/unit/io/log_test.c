@@ -131,14 +131,67 @@ static void test_json(_unused_ void **state)
 				    "\"a \\\"quoted\\\"?byte \xef\xbf\xbd\"}\n");
 }
 
+static void say_two_errors(void)
+{
+	log_error("the first, %d", 1);
+	log_error("the second\x1b[1m, %s", "in full");
+	log_warn("a warning");
+	log_info("that is no error");
+}
+
+static void say_no_error(void)
+{
+	log_warn("a warning");
+}
+
+/* The text alone, as it was written: without the name, the level, JSON or a newline. */
+static void test_last_error_is_kept(_unused_ void **state)
+{
+	for (int json = 0; json < 2; json++) {
+		log_setup("p", LOG_LEVEL_DEBUG, json);
+		capture(say_two_errors);
+		assert_string_equal(log_last_error(), "the second?[1m, in full");
+		capture(say_no_error);
+		assert_string_equal(log_last_error(), "the second?[1m, in full");
+	}
+}
+
+static void say_long_error(void)
+{
+	log_error("%s", long_text);
+}
+
+static void test_last_error_is_cut(_unused_ void **state)
+{
+	log_setup("p", LOG_LEVEL_WARN, false);
+	memset(long_text, 'x', sizeof(long_text) - 1);
+	capture(say_long_error);
+	assert_in_range(strlen(log_last_error()), 1000, 4096);
+	assert_memory_equal(log_last_error(), long_text, strlen(log_last_error()));
+	/* A shorter one leaves nothing of it. */
+	capture(say_two_errors);
+	assert_string_equal(log_last_error(), "the second?[1m, in full");
+}
+
+/* Of a parent that was never told of an error. */
+static void test_last_error_before_any(_unused_ void **state)
+{
+	assert_string_equal(log_last_error(), "");
+	capture(say_no_error);
+	assert_string_equal(log_last_error(), "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_last_error_before_any), /* the first: nothing was said yet */
 		cmocka_unit_test(test_controls_never_reach_the_terminal),
 		cmocka_unit_test(test_levels),
 		cmocka_unit_test(test_unknown_level_changes_nothing),
 		cmocka_unit_test(test_long_text_is_cut_and_errno_kept),
 		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_last_error_is_kept),
+		cmocka_unit_test(test_last_error_is_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

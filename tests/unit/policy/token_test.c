@@ -243,6 +243,117 @@ static void test_right_token(void **state)
 	expect(REASON_NONE, "any user", basic("\xff\0x y:" TOKEN, 6 + TOKEN_TEXT));
 }
 
+/* ---- requests to the proxy itself */
+
+#define AU "Authorization: "
+#define XT "X-Nono-Token: "
+#define B64                                                    \
+	"bm9ubzowMTIzNDU2Nzg5YWJjZGVmMDAxMTIyMzM0NDU1NjY3Nzg4" \
+	"OTlhYWJiY2NkZGVlZmYwZjFlMmQzYzRiNWE2OTc4"
+
+static enum reason check_direct(const char *lines, struct str against)
+{
+	static struct http_head h;
+	static char text[TEXT_MAX];
+	const char *why = NULL;
+	size_t len;
+	int n = snprintf(text, sizeof(text), "GET /-/refusals HTTP/1.1\r\nHost: a\r\n%s\r\n",
+			 lines);
+
+	assert_true(n > 0 && (size_t)n < sizeof(text));
+	if (http_request_parse((const uint8_t *)text, (size_t)n, &h, &len, &why) != HTTP_OK)
+		fail_msg("not even a request (%s): %s", why ? why : "unfinished", lines);
+	return token_check_direct(&h, against);
+}
+
+static void test_direct_places(void **state)
+{
+	static const struct {
+		const char *what;
+		enum reason wanted;
+		const char *lines;
+	} rows[] = {
+		{ "nothing", MISSING, "" },
+		{ "a cookie", MISSING, "Cookie: " TOKEN "\r\n" },
+		{ "another scheme", MISSING, AU "Digest " TOKEN "\r\n" },
+		{ "the bare token in Authorization", MISSING, AU TOKEN "\r\n" },
+		{ "another scheme in both", MISSING, AU "Digest x\r\n" PA "Digest x\r\n" },
+		{ "a wrong one in X-Nono-Token", INVALID, XT "x\r\n" },
+		{ "an empty X-Nono-Token", INVALID, XT "\r\n" },
+		{ "a scheme in X-Nono-Token", INVALID, XT "Bearer " TOKEN "\r\n" },
+		{ "upper case in X-Nono-Token", INVALID, XT UPPER "\r\n" },
+		{ "X-Nono-Token longer than it", INVALID, XT TOKEN "0\r\n" },
+		{ "a list in X-Nono-Token", INVALID, XT TOKEN ", " TOKEN "\r\n" },
+		{ "a wrong one in Authorization", INVALID, AU "Bearer x\r\n" },
+		{ "a wrong Basic in Authorization", INVALID, AU "Basic bm9ubzp4\r\n" },
+		{ "two Authorization, both right", INVALID,
+		  AU "Bearer " TOKEN "\r\n" AU "Bearer " TOKEN "\r\n" },
+		/* Nobody gets a second guess in one request. */
+		{ "X-Nono-Token is wrong, Authorization right", INVALID,
+		  XT "x\r\n" AU "Bearer " TOKEN "\r\n" },
+		{ "X-Nono-Token is wrong, Proxy-Authorization right", INVALID,
+		  XT "x\r\n" PA "Bearer " TOKEN "\r\n" },
+		{ "Proxy-Authorization is wrong, Authorization right", INVALID,
+		  PA "Bearer x\r\n" AU "Bearer " TOKEN "\r\n" },
+		{ "X-Nono-Token", REASON_NONE, XT TOKEN "\r\n" },
+		{ "x-nono-token", REASON_NONE, "x-nono-token:  " TOKEN " \r\n" },
+		{ "Authorization: Bearer", REASON_NONE, AU "bearer " TOKEN "\r\n" },
+		{ "Authorization: Basic", REASON_NONE, AU "Basic " B64 "\r\n" },
+		{ "Proxy-Authorization: Bearer", REASON_NONE, PA "Bearer " TOKEN "\r\n" },
+		{ "Proxy-Authorization: Basic", REASON_NONE, PA "Basic " B64 "\r\n" },
+		{ "of another scheme in Proxy-Authorization", REASON_NONE,
+		  PA "Digest x\r\n" AU "Bearer " TOKEN "\r\n" },
+		{ "credentials of somebody else beside it", REASON_NONE,
+		  XT TOKEN "\r\n" AU "Bearer x\r\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		enum reason got = check_direct(rows[i].lines, token);
+
+		if (got != rows[i].wanted)
+			fail_msg("%s: got '%s', wanted '%s'", rows[i].what, reason_word(got),
+				 reason_word(rows[i].wanted));
+	}
+}
+
+/* Two fields are no field to choose from, here as elsewhere. */
+static void test_direct_two_fields_of_its_own(void **state)
+{
+	static const char *const rows[] = {
+		XT TOKEN "\r\n" XT TOKEN "\r\n",
+		XT "x\r\n" XT TOKEN "\r\n",
+		XT "x\r\n" XT "x\r\n" AU "Bearer " TOKEN "\r\n",
+		XT "x\r\n" XT "x\r\n" PA "Bearer " TOKEN "\r\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		assert_int_equal(check_direct(rows[i], token), INVALID);
+}
+
+static void test_direct_stored_token_that_is_none(void **state)
+{
+	static const struct str stored[] = { { NULL, 0 }, STR_LIT(""), STR_LIT("x") };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(stored); i++) {
+		assert_int_equal(check_direct("", stored[i]), MISSING);
+		assert_int_equal(check_direct(XT "\r\n", stored[i]), INVALID);
+		assert_int_equal(check_direct(XT "x\r\n", stored[i]), INVALID);
+		assert_int_equal(check_direct(AU "Bearer x\r\n", stored[i]), INVALID);
+		assert_int_equal(check_direct(AU "Basic bm9ubzo=\r\n", stored[i]), INVALID);
+	}
+}
+
+/* Where it stands in a request to the proxy itself, it is no credential for a tunnel. */
+static void test_direct_places_do_not_count_for_others(void **state)
+{
+	(void)state;
+	assert_int_equal(check(XT TOKEN "\r\n", token), MISSING);
+	assert_int_equal(check(AU "Bearer " TOKEN "\r\n", token), MISSING);
+}
+
 static void test_text_of_random_bytes(void **state)
 {
 	uint8_t random[TOKEN_BYTES];
@@ -295,6 +406,10 @@ int main(void)
 		cmocka_unit_test(test_no_near_miss_passes),
 		cmocka_unit_test(test_stored_token_that_is_none),
 		cmocka_unit_test(test_right_token),
+		cmocka_unit_test(test_direct_places),
+		cmocka_unit_test(test_direct_two_fields_of_its_own),
+		cmocka_unit_test(test_direct_stored_token_that_is_none),
+		cmocka_unit_test(test_direct_places_do_not_count_for_others),
 		cmocka_unit_test(test_text_of_random_bytes),
 		cmocka_unit_test(test_valid_is_64_lower_hex_digits),
 	};
