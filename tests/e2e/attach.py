@@ -529,7 +529,7 @@ import os
 open({self.path + '/cgroup.procs'!r}, 'w').write('0')
 {before}
 os.execvp('sh', ['sh', '-c', {hide + 'echo ready; exec "$@"'!r}, 'sh', *{words!r}])
-"""], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, **kwargs)
+"""], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **kwargs)
         try:
             if inner.stdout.readline() != b"ready\n":
                 raise AssertionError("the contained process did not start")
