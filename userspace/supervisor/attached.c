@@ -49,6 +49,16 @@ static bool get_number(const char **text, const char *key, uint64_t max, uint64_
 	return !*end && !errno && *ret <= max;
 }
 
+/* Everything in this directory is going to be removed one day: ".../nono-proxy/cgroup-N", and nothing else. */
+static bool is_place_of_pins(const char *path)
+{
+	static const char tail[] = "/" PIN_PARENT "/" STATE_ATTACHED;
+	const char *at = strstr(path, tail), *number = at ? at + sizeof(tail) - 1 : NULL;
+
+	return path[0] == '/' && number && *number && !number[strspn(number, "0123456789")] &&
+	       !strstr(path, "/../");
+}
+
 bool attached_info_parse(const char *text, struct attached_info *ret)
 {
 	struct attached_info i = { 0 };
@@ -63,8 +73,7 @@ bool attached_info_parse(const char *text, struct attached_info *ret)
 	    !get_number(&text, "pid=", INT32_MAX, &pid) ||
 	    !get_number(&text, "start=", UINT64_MAX, &i.start) || *text)
 		return false;
-	/* Everything in this directory is going to be removed one day. */
-	if (i.pins[0] != '/' || strstr(i.pins, "/../") || !strstr(i.pins, "/" PIN_PARENT "/"))
+	if (!is_place_of_pins(i.pins))
 		return false;
 	i.uid = (uint32_t)uid;
 	i.port = (uint32_t)port;
