@@ -87,12 +87,12 @@ class Attached:
             self.process.stdout.close()
 
 
-def begin(net, how, options, resolver=DNS, env=None):
+def begin(net, how, options, resolver=DNS, env=None, wrap=()):
     """Starts `attach` on the host, and does not wait until it is ready."""
     net.runs += 1
     audit = net.path(f"audit-{net.runs}.jsonl")
     err_path = net.path(f"attach-{net.runs}.err")
-    words = [*net.enter(net.inside), net.program, "attach", "--resolver", resolver, "--audit-log", audit, *how, *options]
+    words = [*net.enter(net.inside), *wrap, net.program, "attach", "--resolver", resolver, "--audit-log", audit, *how, *options]
     with open(err_path, "wb") as err:
         process = subprocess.Popen(words, env=net.environment(**(env or {})), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err,
                                    cwd=net.directory)
