@@ -3,6 +3,7 @@
 """Closing a cgroup that exists: without a window, whoever dies; opening it again; and what is refused, with its sentence."""
 
 import array
+import json
 import os
 import signal
 import socket
@@ -200,9 +201,7 @@ for name, f in (('recv', lambda: s.recv(10)), ('send', lambda: s.send(b'x')), ('
             equal(left, [], "frames of the old sockets")
 
 
-@test("a busy sender, TCP and UDP: no frame after attach says that it stands")
-def _():
-    code = f"""
+SENDER = f"""
 import socket
 u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 print('sending', flush=True)
@@ -216,9 +215,13 @@ while True:
     s.connect_ex(({EVIL4!r}, 80))
     s.close()
 """
+
+
+@test("a busy sender, TCP and UDP: no frame after attach says that it stands")
+def _():
     with Target(net, shared=True) as t:
         for _ in range(3):
-            sender = t.start([PYTHON, "-c", code])
+            sender = t.start([PYTHON, "-c", SENDER])
             sender.stdout.readline()
             with Sniffer(net) as sniffer:
                 with t.attach(API):
@@ -351,6 +354,61 @@ def _():
             equal(detach(net, t.path).returncode, 0, "detach's exit status")
         equal(tries(t).count("PASSED"), 4, "attempts that came through after all")
     nothing_stays()
+
+
+@test("a busy sender while one after another takes over: no frame of its own gets out")
+def _():
+    with Target(net, shared=True) as t:
+        sender = t.start([PYTHON, "-c", SENDER])
+        sender.stdout.readline()
+        with t.attach(API), Sniffer(net) as sniffer:
+            sniffer.frames()
+            for number in range(5):
+                a = t.begin([*API, *accept()])  # told that somebody is there
+                equal(a.process.wait(timeout=20), 1, "exit status of a second one")
+                a.process.stdout.close()
+        with Sniffer(net) as sniffer:
+            for number in range(5):
+                with t.attach(API) as a:
+                    if number % 2:
+                        a.process.kill()
+            equal([f for f in straight(sniffer.frames()) if is_beginning(f)], [], "frames")
+        true(sender.poll() is None, "control: it is still sending")
+
+
+@test("3,000 connections leave no descriptor in the proxy and no entry in its map", limit=120)
+def _():
+    code = f"""
+import socket
+right = 0
+for i in range(1500):
+    for family, address, in ((socket.AF_INET, {API4!r}), (socket.AF_INET, {SMTP!r})):
+        s = socket.socket(family)
+        s.settimeout(10)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b'\\1\\0\\0\\0\\0\\0\\0\\0')
+        s.connect((address, 7))
+        s.sendall(b'\\1' + address.encode())
+        right += s.recv(100) == b'\\1' + address.encode() and s.getpeername()[0] == address
+        s.close()
+print(right)
+"""
+    with Target(net) as t, t.attach(["--allow-cidr", "203.0.113.0/24:7"]) as a:
+        proxy = a.proxy()
+
+        def descriptors():
+            return len(os.listdir(f"/proc/{proxy}/fd"))
+
+        before = descriptors()
+        equal(t.run([PYTHON, "-c", code], timeout=110).out.strip(), "3000", "connections that reached their own server")
+        wait_for(lambda: descriptors() <= before, lambda: f"{before} descriptors: {descriptors()}")
+        pins = [p for kind, p, name in sandbox_pins() if name == f"cgroup-{t.id}"][0]
+        words = ["bpftool", "--json", "map", "dump", "pinned", os.path.join(pins, "map_tuples")]
+        env = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin"}
+
+        def entries():
+            return len(json.loads(subprocess.run(words, capture_output=True, check=True, env=env).stdout))
+
+        wait_for(lambda: entries() == 0, lambda: f"no entry in the map: {entries()}")
 
 
 @test("a proxy that takes over knows the names that were resolved before")
