@@ -615,6 +615,10 @@ def _():
         with t.attach(API, gaps=accept(*MACHINE)) as a:
             open_gaps = set(status(net, t.path)["gaps"])
             true(open_gaps <= set(MACHINE), f"gaps of the contained one: {open_gaps}; {a.err()}")
+    with Contained("import subprocess; subprocess.run(['mount', '--bind', '/proc', '/mnt'], check=True)") as t:
+        code, said = t.refused([*API, *accept(*MACHINE)])
+        equal(code, 1, f"exit status: {said}")
+        contains(said, "host's processes at /mnt", "what is said of the host's /proc")
     with Target(net, shared=True) as t:
         code, said = t.refused(API)
         equal(code, 1, "exit status")

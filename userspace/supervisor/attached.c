@@ -210,6 +210,11 @@ void attached_remove(struct attached *a)
 
 	if (a->root < 0 || a->entry < 0)
 		return;
+	/* Nobody may find half of it, take it for his own and fill it. */
+	if (state_root_lock(a->root) < 0) {
+		attached_abandon(a);
+		return;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
 		(void)unlinkat(a->entry, files[i], 0);
 	(void)unlinkat(a->root, a->name, AT_REMOVEDIR);

@@ -63,7 +63,8 @@ static const char *const remedies[GAP_COUNT] = {
 	[GAP_SYS_ADMIN] = "start it without CAP_SYS_ADMIN (not --privileged)",
 	[GAP_SYS_PTRACE] = "start it without CAP_SYS_PTRACE",
 	[GAP_BPF] = "start it without CAP_BPF",
-	[GAP_VSOCK] = "refuse AF_VSOCK in its seccomp profile; that cannot be seen from here, so accept it by name then",
+	[GAP_VSOCK] = "refuse AF_VSOCK in its seccomp profile; that cannot be seen from here, so "
+		      "accept it by name then",
 	[GAP_PACKET] = "restart it without CAP_NET_RAW",
 	[GAP_KEYRING] = "refuse request_key in its seccomp profile, or remove /sbin/request-key",
 	[GAP_ALIEN] = "restart it without inherited sockets",
@@ -120,10 +121,10 @@ void gap_add(struct gaps *g, enum gap which, const char *fmt, ...)
 
 struct process {
 	pid_t pid;
-	uint32_t uid;		      /* as we see it */
-	uint64_t permitted, bounding; /* capabilities */
+	uint32_t uid;			/* as we see it */
+	uint64_t permitted, bounding;	/* capabilities */
 	uint64_t user, pidns, net, mnt; /* namespaces */
-	bool kernel;		      /* a thread of the kernel */
+	bool kernel;			/* a thread of the kernel */
 };
 
 /* A process that has ended, and is not collected yet, has none any more: -ESRCH. */
@@ -200,8 +201,8 @@ static bool is_root_inside(const struct process *p)
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/uid_map", (int)p->pid);
 	return file_read(AT_FDCWD, path, &b) == 0 &&
-	       sscanf((const char *)buf_data(&b), "%u %u", &inside, &outside) == 2 &&
-	       inside == 0 && outside == p->uid;
+	       sscanf((const char *)buf_data(&b), "%u %u", &inside, &outside) == 2 && inside == 0 &&
+	       outside == p->uid;
 }
 
 /* ---- the parts ---- */
@@ -380,7 +381,8 @@ static void find_sockets(const struct held *h, struct gaps *g)
 				s->fd, (int)s->pid);
 		else if (s->kind == HELD_ALIEN)
 			gap_add(g, GAP_ALIEN,
-				"process %d holds a socket that was made outside (descriptor %d, %s)",
+				"process %d holds a socket that was made outside (descriptor %d, "
+				"%s)",
 				(int)s->pid, s->fd,
 				s->diag.family ? endpoint_text(&s->diag.local, text)
 					       : "of another network");
