@@ -120,6 +120,30 @@ def _():
             contains(t.run(PAGE).out, "server name api", "the page")
 
 
+@test("a user namespace of its own, as rootless containers have: the same, and its capabilities there do no harm")
+def _():
+    inner = "ip link set lo up; mount -t tmpfs none /sys; mount -t tmpfs none /run; mount -t proc proc /proc; echo ready; exec sleep 3600"
+    with Target(net, shared=True, holder=["sleep", "3600"]) as t:
+        words = ["setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups", "unshare", "--user", "--map-root-user", "--net", "--mount", "--pid",
+                 "--fork", "sh", "-c", inner]
+        process = t.start(words)
+        if process.stdout.readline() != b"ready\n":
+            process.kill()
+            raise AssertionError(f"no user namespace: {process.stderr.read()}")
+        t.holder.kill()
+        t.holder.wait()
+        wait_for(lambda: t.holder.pid not in t.pids(), "the other one is gone")
+        first = max(t.pids())
+        with t.attach(API, how=["--pid", str(first)]) as a:
+            for name in ("cap-net-raw", "cap-net-admin", "cap-sys-admin", "cap-sys-ptrace", "cap-bpf", "cgroupfs"):
+                lacks(a.err(), f"accepted: {name}", "what is said")
+            code = f"curl -sS -m 10 https://api.example.com/; curl -sS -m 5 http://{EVIL4}/ | grep -c cidr_not_allowed"
+            result = subprocess.run(["nsenter", "-t", str(first), "-U", "-n", "--preserve-credentials", "sh", "-c", code], env=net.environment(),
+                                    capture_output=True, text=True, timeout=30, check=False, preexec_fn=t.join)
+            contains(result.stdout, "server name api", f"the page ({result.stderr})")
+            true(result.stdout.endswith("1\n"), f"evil.example is refused: {result.stdout}")
+
+
 @test("the ready line, sd_notify, and `status`")
 def _():
     with Target(net) as t, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:

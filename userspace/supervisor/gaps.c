@@ -63,8 +63,7 @@ static const char *const remedies[GAP_COUNT] = {
 	[GAP_SYS_ADMIN] = "start it without CAP_SYS_ADMIN (not --privileged)",
 	[GAP_SYS_PTRACE] = "start it without CAP_SYS_PTRACE",
 	[GAP_BPF] = "start it without CAP_BPF",
-	[GAP_VSOCK] = "refuse AF_VSOCK in its seccomp profile; that cannot be seen from here, so "
-		      "accept it by name then",
+	[GAP_VSOCK] = "refuse AF_VSOCK in its seccomp profile, and accept it by name then",
 	[GAP_PACKET] = "restart it without CAP_NET_RAW",
 	[GAP_KEYRING] = "refuse request_key in its seccomp profile, or remove /sbin/request-key",
 	[GAP_ALIEN] = "restart it without inherited sockets",
