@@ -87,6 +87,18 @@ class Attached:
             self.process.stdout.close()
 
 
+def begin(net, how, options, resolver=DNS, env=None, wrap=()):
+    """Starts `attach` on the host, and does not wait until it is ready."""
+    net.runs += 1
+    audit = net.path(f"audit-{net.runs}.jsonl")
+    err_path = net.path(f"attach-{net.runs}.err")
+    words = [*net.enter(net.inside), *wrap, net.program, "attach", "--resolver", resolver, "--audit-log", audit, *how, *options]
+    with open(err_path, "wb") as err:
+        process = subprocess.Popen(words, env=net.environment(**(env or {})), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err,
+                                   cwd=net.directory)
+    return Attached(net, process, err_path, audit)
+
+
 class Target:
     def __init__(self, net, shared=False, holder=None, name=None):
         global _count
@@ -133,17 +145,9 @@ class Target:
         self.processes.remove(process)
         return Result(process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"), time.monotonic() - started, [], "", [])
 
-    def begin(self, options, how=None, resolver=DNS, env=None):
+    def begin(self, options, how=None, **kwargs):
         """Starts `attach`, and does not wait until it is ready."""
-        self.net.runs += 1
-        audit = self.net.path(f"audit-{self.net.runs}.jsonl")
-        err_path = self.net.path(f"attach-{self.net.runs}.err")
-        words = [*self.net.enter(self.net.inside), self.net.program, "attach", "--resolver", resolver, "--audit-log", audit,
-                 *(["--cgroup", self.path] if how is None else how), *options]
-        with open(err_path, "wb") as err:
-            process = subprocess.Popen(words, env=self.net.environment(**(env or {})), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                       stderr=err, cwd=self.net.directory)
-        return Attached(self.net, process, err_path, audit)
+        return begin(self.net, ["--cgroup", self.path] if how is None else how, options, **kwargs)
 
     def attach(self, options, gaps=None, **kwargs):
         return self.begin([*options, *(accept() if gaps is None else gaps)], **kwargs)

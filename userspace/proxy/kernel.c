@@ -54,8 +54,9 @@ static enum reason reason_of(const struct server *s, const struct kernel_refusal
 
 	if (k->to.addr.family)
 		r = addr_class_reason(addr_classify(&k->to.addr, &s->filter->addr_opt, NULL));
+	/* We live, so it came from a network namespace in which we have no listener. */
 	if (k->what == KEV_NO_LISTENER)
-		return REASON_SHUTTING_DOWN;
+		return s->draining ? REASON_SHUTTING_DOWN : REASON_NO_REDIRECT_ENTRY;
 	return r ? r : REASON_PROTOCOL_UNKNOWN;
 }
 

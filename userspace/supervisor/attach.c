@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 
 #include "confine/confine.h"
 #include "io/log.h"
@@ -81,14 +82,31 @@ static int choose_session(struct attachment *a)
 	return 0;
 }
 
+/* In a mount namespace of our own a file system that we mount goes when we do, and the pins with it. */
+static int check_pins_last(struct attachment *a)
+{
+	struct stat ours, first;
+
+	/* The kernel's own threads (the second process) are in the first namespace, too. */
+	if (bpffs_is_mounted() || stat("/proc/self/ns/mnt", &ours) < 0 ||
+	    (stat("/proc/1/ns/mnt", &first) < 0 && stat("/proc/2/ns/mnt", &first) < 0) ||
+	    ours.st_ino == first.st_ino)
+		return 0;
+	return why_set(&a->why, -ENOENT,
+		       "no BPF file system is mounted, and what we mount here would not outlive us (a private mount "
+		       "namespace): mount it on the host with \"mount -t bpf bpf /sys/fs/bpf\"");
+}
+
 /* What there will be is noted before it is made. What programs were told before holds on: port and token. */
 static int fill_entry(struct attachment *a)
 {
 	struct attached_info before;
 	const struct state view = { .root = a->entry.root };
 	char pins[PIN_PATH_MAX];
-	int r = bpffs_open(a->entry.root, a->entry.root_path, pins, &a->why);
+	int r = check_pins_last(a);
 
+	if (r == 0)
+		r = bpffs_open(a->entry.root, a->entry.root_path, pins, &a->why);
 	if (r == 0)
 		r = state_choose_uid(&view, &a->info.uid, &a->why);
 	if (r == 0)

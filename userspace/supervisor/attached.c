@@ -50,6 +50,16 @@ static bool get_number(const char **text, const char *key, uint64_t max, uint64_
 	return !*end && !errno && *ret <= max;
 }
 
+/* Everything in this directory is going to be removed one day: ".../nono-proxy/cgroup-N", and nothing else. */
+static bool is_place_of_pins(const char *path)
+{
+	static const char tail[] = "/" PIN_PARENT "/" STATE_ATTACHED;
+	const char *at = strstr(path, tail), *number = at ? at + sizeof(tail) - 1 : NULL;
+
+	return path[0] == '/' && number && *number && !number[strspn(number, "0123456789")] &&
+	       !strstr(path, "/../");
+}
+
 bool attached_info_parse(const char *text, struct attached_info *ret)
 {
 	struct attached_info i = { 0 };
@@ -65,8 +75,7 @@ bool attached_info_parse(const char *text, struct attached_info *ret)
 	    !get_number(&text, "pid=", INT32_MAX, &pid) ||
 	    !get_number(&text, "start=", UINT64_MAX, &i.start) || *text)
 		return false;
-	/* Everything in this directory is going to be removed one day. */
-	if (i.pins[0] != '/' || strstr(i.pins, "/../") || !strstr(i.pins, "/" PIN_PARENT "/"))
+	if (!is_place_of_pins(i.pins))
 		return false;
 	if (!token_is_valid(str_of(i.token)))
 		return false;
@@ -205,6 +214,11 @@ void attached_remove(struct attached *a)
 
 	if (a->root < 0 || a->entry < 0)
 		return;
+	/* Nobody may find half of it, take it for his own and fill it. */
+	if (state_root_lock(a->root) < 0) {
+		attached_abandon(a);
+		return;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
 		(void)unlinkat(a->entry, files[i], 0);
 	(void)unlinkat(a->root, a->name, AT_REMOVEDIR);

@@ -108,12 +108,12 @@ static const char *below(const char *path, const char *root)
 /* One socket of the host, and where it is to be found. */
 struct place {
 	pid_t pid;
-	struct stat st;		/* of the socket */
-	char within[PATH_MAX];	/* in its file system */
+	struct stat st;		 /* of the socket */
+	char within[PATH_MAX];	 /* in its file system */
 	char seen[2 * PATH_MAX]; /* in the other namespace */
 	char through[3 * PATH_MAX];
-	unsigned long mount;	/* on which it is, here */
-	const char *path;	/* here */
+	unsigned long mount; /* on which it is, here */
+	const char *path;    /* here */
 	bool found;
 };
 
@@ -124,7 +124,8 @@ static bool is_same_file(struct place *p, const char *path)
 	if (snprintf(p->through, sizeof(p->through), "/proc/%d/root%s", (int)p->pid, path) >=
 	    (int)sizeof(p->through))
 		return false;
-	return lstat(p->through, &st) == 0 && st.st_dev == p->st.st_dev && st.st_ino == p->st.st_ino;
+	return lstat(p->through, &st) == 0 && st.st_dev == p->st.st_dev &&
+	       st.st_ino == p->st.st_ino;
 }
 
 static bool shows(void *arg, const struct mount_row *m)
@@ -135,9 +136,9 @@ static bool shows(void *arg, const struct mount_row *m)
 	if (makedev(m->major, m->minor) != p->st.st_dev)
 		return false;
 	rest = below(p->within, m->root);
-	if (!rest || snprintf(p->seen, sizeof(p->seen), "%s%s",
-			      strcmp(m->point, "/") == 0 ? "" : m->point,
-			      rest) >= (int)sizeof(p->seen))
+	if (!rest ||
+	    snprintf(p->seen, sizeof(p->seen), "%s%s", strcmp(m->point, "/") == 0 ? "" : m->point,
+		     rest) >= (int)sizeof(p->seen))
 		return false;
 	return is_same_file(p, p->seen);
 }
@@ -214,8 +215,7 @@ static void find_sockets(pid_t pid, bool same_network, const char *list, const c
 
 		if (!parse_unix(line, &u) || held_has(h, u.inode))
 			continue;
-		if (u.path[0] == '@' ? same_network
-				     : is_visible(u.path, ours, theirs, p))
+		if (u.path[0] == '@' ? same_network : is_visible(u.path, ours, theirs, p))
 			gap_add(g, GAP_UNIX_SOCKETS, "process %d reaches %.120s", (int)pid,
 				u.path[0] == '@' ? u.path : p->seen);
 	}
@@ -226,6 +226,7 @@ static void find_sockets(pid_t pid, bool same_network, const char *list, const c
 struct kernel_mounts {
 	pid_t pid;
 	bool root;
+	dev_t proc; /* the file system that we see at /proc */
 	const struct target *target;
 	struct gaps *gaps;
 };
@@ -251,16 +252,40 @@ static bool may_write(const struct kernel_mounts *k, const struct mount_row *m)
 	return stat(path, &st) == 0 && (st.st_uid != 0 || st.st_mode & 022);
 }
 
+/* Does a path lead there? Something else may lie on top. */
+static bool is_on_top(const struct kernel_mounts *k, const struct mount_row *m)
+{
+	char path[PATH_MAX + 64];
+	struct stat st;
+
+	if (snprintf(path, sizeof(path), "/proc/%d/root%s", (int)k->pid, m->point) >=
+		    (int)sizeof(path) ||
+	    stat(path, &st) < 0)
+		return errno != ENOENT;
+	return st.st_dev == makedev(m->major, m->minor);
+}
+
 static bool look_at_mount(void *arg, const struct mount_row *m)
 {
 	struct kernel_mounts *k = arg;
 
-	if (strcmp(m->type, "cgroup2") == 0 && m->writable && leads_out(k, m) && may_write(k, m))
-		gap_add(k->gaps, GAP_CGROUPFS, "process %d can write %.100s, and so leave its cgroup",
+	if (strcmp(m->type, "cgroup2") != 0 && strcmp(m->type, "bpf") != 0 &&
+	    strcmp(m->type, "proc") != 0)
+		return false;
+	if (!is_on_top(k, m))
+		return false;
+	/* A pid namespace of its own is of no use where the host's /proc is to be seen: memory, files and descriptors of its
+	 * processes are in there. */
+	if (strcmp(m->type, "proc") == 0 && makedev(m->major, m->minor) == k->proc)
+		gap_add(k->gaps, GAP_HOST_PID, "process %d sees the host's processes at %.100s",
 			(int)k->pid, m->point);
-	if (strcmp(m->type, "bpf") == 0 && k->root)
-		gap_add(k->gaps, GAP_BPFFS, "process %d sees pinned programs at %.100s", (int)k->pid,
+	if (strcmp(m->type, "cgroup2") == 0 && m->writable && leads_out(k, m) && may_write(k, m))
+		gap_add(k->gaps, GAP_CGROUPFS,
+			"process %d can write %.100s, and so leave its cgroup", (int)k->pid,
 			m->point);
+	if (strcmp(m->type, "bpf") == 0 && k->root)
+		gap_add(k->gaps, GAP_BPFFS, "process %d sees pinned programs at %.100s",
+			(int)k->pid, m->point);
 	return false;
 }
 
@@ -334,7 +359,8 @@ int gapfiles_find(pid_t pid, bool root, const struct target *t, const struct hel
 		  struct gaps *g)
 {
 	_cleanup_buf_ struct buf ours = BUF_INIT(TEXT_MAX), theirs = BUF_INIT(TEXT_MAX);
-	struct kernel_mounts k = { pid, root, t, g };
+	struct kernel_mounts k = { .pid = pid, .root = root, .target = t, .gaps = g };
+	struct stat proc;
 	struct search s = { .pid = pid, .held = h, .gaps = g };
 	char name[16];
 	int r = read_mounts("self", &ours);
@@ -351,6 +377,9 @@ int gapfiles_find(pid_t pid, bool root, const struct target *t, const struct hel
 	s.ours = (const char *)buf_data(&ours);
 	s.theirs = (const char *)buf_data(&theirs);
 	look_everywhere(&s);
+	if (stat("/proc", &proc) < 0)
+		return -errno;
+	k.proc = proc.st_dev;
 	(void)each_mount(s.theirs, look_at_mount, &k);
 	return 0;
 }

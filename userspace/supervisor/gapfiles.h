@@ -9,6 +9,7 @@
  * Looks at the mount namespace of this member: sockets of programs outside, cgroups that can be written, the pins. `root`: it
  * runs as the host's root. 0 or -errno.
  */
-_must_check_ int gapfiles_find(pid_t pid, bool root, const struct target *t, const struct held *h, struct gaps *g);
+_must_check_ int gapfiles_find(pid_t pid, bool root, const struct target *t, const struct held *h,
+			       struct gaps *g);
 
 #endif

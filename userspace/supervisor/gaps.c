@@ -63,7 +63,7 @@ static const char *const remedies[GAP_COUNT] = {
 	[GAP_SYS_ADMIN] = "start it without CAP_SYS_ADMIN (not --privileged)",
 	[GAP_SYS_PTRACE] = "start it without CAP_SYS_PTRACE",
 	[GAP_BPF] = "start it without CAP_BPF",
-	[GAP_VSOCK] = "refuse AF_VSOCK in its seccomp profile; that cannot be seen from here, so accept it by name then",
+	[GAP_VSOCK] = "refuse AF_VSOCK in its seccomp profile, and accept it by name then",
 	[GAP_PACKET] = "restart it without CAP_NET_RAW",
 	[GAP_KEYRING] = "refuse request_key in its seccomp profile, or remove /sbin/request-key",
 	[GAP_ALIEN] = "restart it without inherited sockets",
@@ -120,19 +120,23 @@ void gap_add(struct gaps *g, enum gap which, const char *fmt, ...)
 
 struct process {
 	pid_t pid;
-	uint32_t uid;		      /* as we see it */
-	uint64_t permitted, bounding; /* capabilities */
+	uint32_t uid;			/* as we see it */
+	uint64_t permitted, bounding;	/* capabilities */
 	uint64_t user, pidns, net, mnt; /* namespaces */
-	bool kernel;		      /* a thread of the kernel */
+	bool kernel;			/* a thread of the kernel */
 };
 
-static uint64_t namespace_of(pid_t pid, const char *kind)
+/* A process that has ended, and is not collected yet, has none any more: -ESRCH. */
+static int namespace_of(pid_t pid, const char *kind, uint64_t *ret)
 {
 	char path[64];
 	struct stat st;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)pid, kind);
-	return stat(path, &st) < 0 ? 0 : st.st_ino;
+	if (stat(path, &st) < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	*ret = st.st_ino;
+	return 0;
 }
 
 static bool field(const char *text, const char *key, int base, int index, uint64_t *ret)
@@ -152,33 +156,39 @@ static bool field(const char *text, const char *key, int base, int index, uint64
 	return true;
 }
 
-/* False when it has ended. */
-static bool read_process(pid_t pid, struct process *ret)
+/* 0, -ESRCH when it has ended, -errno when it cannot be looked at. */
+static int read_process(pid_t pid, struct process *ret)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT(8 * 4097);
 	struct process p = { .pid = pid };
 	const char *text;
 	uint64_t uid, kthread;
 	char path[64];
+	int r;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	if (file_read(AT_FDCWD, path, &b) < 0)
-		return false;
+	r = file_read(AT_FDCWD, path, &b);
+	if (r < 0)
+		return r == -ENOENT ? -ESRCH : r;
 	text = (const char *)buf_data(&b);
 	/* The effective one is the second. */
 	if (!field(text, "\nUid:", 10, 1, &uid) || !field(text, "\nCapPrm:", 16, 0, &p.permitted) ||
 	    !field(text, "\nCapBnd:", 16, 0, &p.bounding))
-		return false;
+		return -EBADMSG;
 	p.uid = (uint32_t)uid;
 	/* Since Linux 6.8 there is a line for it; a process has memory, a thread of the kernel has none. */
 	p.kernel = field(text, "\nKthread:", 10, 0, &kthread) ? kthread == 1
 							      : !strstr(text, "\nVmSize:");
-	p.user = namespace_of(pid, "user");
-	p.pidns = namespace_of(pid, "pid");
-	p.net = namespace_of(pid, "net");
-	p.mnt = namespace_of(pid, "mnt");
-	*ret = p;
-	return p.user && p.pidns && p.net && p.mnt;
+	r = namespace_of(pid, "user", &p.user);
+	if (r == 0)
+		r = namespace_of(pid, "pid", &p.pidns);
+	if (r == 0)
+		r = namespace_of(pid, "net", &p.net);
+	if (r == 0)
+		r = namespace_of(pid, "mnt", &p.mnt);
+	if (r == 0)
+		*ret = p;
+	return r;
 }
 
 /* Which uid of ours is 0 in there? */
@@ -190,8 +200,8 @@ static bool is_root_inside(const struct process *p)
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/uid_map", (int)p->pid);
 	return file_read(AT_FDCWD, path, &b) == 0 &&
-	       sscanf((const char *)buf_data(&b), "%u %u", &inside, &outside) == 2 &&
-	       inside == 0 && outside == p->uid;
+	       sscanf((const char *)buf_data(&b), "%u %u", &inside, &outside) == 2 && inside == 0 &&
+	       outside == p->uid;
 }
 
 /* ---- the parts ---- */
@@ -320,7 +330,8 @@ static void find_same_user(const struct target *t, const struct users *users, st
 	while (!(g->open & 1U << GAP_SAME_USER) && (e = readdir(proc))) {
 		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
 
-		if (pid > 0 && !is_member(t, pid) && read_process(pid, &p) && !p.kernel &&
+		/* What we may not look at, nobody in there may trace. */
+		if (pid > 0 && !is_member(t, pid) && read_process(pid, &p) == 0 && !p.kernel &&
 		    has_user(users, p.uid))
 			gap_add(g, GAP_SAME_USER,
 				"process %d outside has the same user (%u), and can be seen",
@@ -369,7 +380,8 @@ static void find_sockets(const struct held *h, struct gaps *g)
 				s->fd, (int)s->pid);
 		else if (s->kind == HELD_ALIEN)
 			gap_add(g, GAP_ALIEN,
-				"process %d holds a socket that was made outside (descriptor %d, %s)",
+				"process %d holds a socket that was made outside (descriptor %d, "
+				"%s)",
 				(int)s->pid, s->fd,
 				s->diag.family ? endpoint_text(&s->diag.local, text)
 					       : "of another network");
@@ -414,12 +426,18 @@ int gaps_find(const struct target *t, int ns, const struct held *h, struct gaps 
 	int r = 0;
 
 	*ret = (struct gaps){ 0 };
-	if (!read_process(getpid(), &us))
+	if (read_process(getpid(), &us) < 0)
 		return why_set(why, -EIO, "cannot read /proc/self/status");
 	net = served_net(t, ns, &us);
 	for (size_t i = 0; r == 0 && i < t->pid_count; i++) {
-		if (!read_process(t->pids[i], &p))
-			continue; /* it has ended */
+		r = read_process(t->pids[i], &p);
+		if (r == -ESRCH) {
+			r = 0;
+			continue;
+		}
+		if (r < 0)
+			return why_set(why, r, "cannot look at process %d of %s: %s",
+				       (int)t->pids[i], t->path, strerror(-r));
 		find_capabilities(&p, &us, uplink, ret);
 		if (p.net != net)
 			gap_add(ret, GAP_NESTED,

@@ -46,7 +46,8 @@ const char *const *gap_names(void);
  * Looks. `ns` is the target's network namespace, -EBADF if it is ours. What cannot be looked at counts as open. 0 or -errno and
  * a sentence.
  */
-_must_check_ int gaps_find(const struct target *t, int ns, const struct held *h, struct gaps *ret, struct why *why);
+_must_check_ int gaps_find(const struct target *t, int ns, const struct held *h, struct gaps *ret,
+			   struct why *why);
 
 /* The names of `open`, with commas. */
 void gaps_text(uint32_t open, char *out, size_t n);

@@ -6,6 +6,9 @@
  * know yet is then asked to do something that they refuse, and the kernel alone would as well, but for another reason: which
  * reason it gives says whether they are in effect for this very socket.
  *
+ * What no table of descriptors shows is not found: a socket on its way through a unix socket, until it is received, and one that
+ * is registered with an io_uring and nowhere else.
+ *
  * A thread may have a table of descriptors of its own: kcmp(2) tells, and where it cannot each thread's is read.
  */
 #include "supervisor/held.h"
@@ -45,9 +48,8 @@ static int add(struct held *h, uint64_t inode, pid_t pid, int fd)
 			return -ENOMEM;
 		h->items = more;
 	}
-	h->items[h->n++] = (struct held_socket){
-		.inode = inode, .pid = pid, .fd = fd, .kind = HELD_UNKNOWN
-	};
+	h->items[h->n++] =
+		(struct held_socket){ .inode = inode, .pid = pid, .fd = fd, .kind = HELD_UNKNOWN };
 	return 0;
 }
 
@@ -256,8 +258,7 @@ static int match_in(int ns, struct matching *m)
 	return fd < 0 ? fd : diag_each(fd, match, m);
 }
 
-static int classify(const struct target *t, int ns, const struct redirect *programs,
-		    struct held *h)
+static int classify(const struct target *t, int ns, const struct redirect *programs, struct held *h)
 {
 	_cleanup_free_ uint64_t *ids = malloc(CGROUPS_MAX * sizeof(*ids));
 	struct cgroups cgroups = { .ids = ids };

@@ -39,7 +39,8 @@ struct held {
  * target: where the kernel has no list, they are what tells its own sockets from others. The members must stand still for the
  * answer to be exact. 0 or -errno and a sentence.
  */
-_must_check_ int held_find(const struct target *t, int ns, const struct redirect *r, struct held *ret, struct why *why);
+_must_check_ int held_find(const struct target *t, int ns, const struct redirect *r,
+			   struct held *ret, struct why *why);
 void held_done(struct held *h);
 
 /* True if a member holds this one. */
@@ -50,8 +51,8 @@ bool held_has(const struct held *h, uint64_t inode);
  * broken off (a datagram socket only with `datagrams`). Returns how many sockets could not be dealt with: the programs keep
  * those silent.
  */
-unsigned int held_settle(const struct held *h, int ns, struct redirect *r, const struct redirect_netns *local,
-			 bool datagrams);
+unsigned int held_settle(const struct held *h, int ns, struct redirect *r,
+			 const struct redirect_netns *local, bool datagrams);
 
 /* Breaks off what is alien and connected, or listens. */
 void held_break(const struct held *h, int ns);

@@ -377,6 +377,11 @@ int state_root_open(const char *root_path, struct why *why)
 	return r < 0 ? r : fd;
 }
 
+int state_root_lock(int root)
+{
+	return lock_within(root, LOCK_LIMIT_MS);
+}
+
 void state_root_leave(int *root, const char *root_path)
 {
 	if (*root >= 0 && lock_within(*root, LOCK_LIMIT_MS) == 0)

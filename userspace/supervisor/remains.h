@@ -50,7 +50,10 @@ bool state_info_parse(const char *text, const char *id, struct state_info *ret);
 /* Makes and locks the state directory: its descriptor, or -errno and a sentence. flock(LOCK_UN) lets others at it. */
 _must_check_ int state_root_open(const char *root_path, struct why *why);
 
-/* Locks it again; the last entry is gone: it goes, and what all sandboxes share. Closes the descriptor. */
+/* Locks it again, for a change. 0 or -errno. */
+_must_check_ int state_root_lock(int root);
+
+/* The same; the last entry is gone: then it goes, and what all sandboxes share. Closes the descriptor. */
 void state_root_leave(int *root, const char *root_path);
 
 /*
