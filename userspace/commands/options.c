@@ -75,7 +75,7 @@ static const struct option_entry table[] = {
 	  "at most so many at a time (1024)" },
 	{ "audit-log", "FILE", VALUE_STRING, AT(audit_log), PROXY,
 	  "append the record of every decision here (/var/log/nono-proxy/audit.jsonl)" },
-	{ "cgroup", "PATH", VALUE_STRING, AT(cgroup), COMMAND_ATTACH | COMMAND_DETACH | COMMAND_EXEC,
+	{ "cgroup", "PATH", VALUE_STRING, AT(cgroup), COMMAND_ATTACH | COMMAND_DETACH | COMMAND_EXEC | COMMAND_ENV,
 	  "this cgroup, by its directory" },
 	{ "pid", "PID", VALUE_STRING, AT(pid), COMMAND_ATTACH,
 	  "the cgroup and the network of this process" },

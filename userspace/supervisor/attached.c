@@ -275,3 +275,33 @@ int attached_each(const char *root_path, void (*fn)(void *arg, struct attached *
 	(void)closedir(dir);
 	return 0;
 }
+
+/* One entry that is looked for. */
+struct search {
+	uint64_t id;
+	struct attached_info *info;
+	bool found, alive;
+};
+
+static void look(void *arg, struct attached *a, bool alive)
+{
+	struct search *s = arg;
+
+	if (s->found || strtoull(a->name + strlen(STATE_ATTACHED), NULL, 10) != s->id)
+		return;
+	s->found = attached_read(a, s->info) == 0;
+	s->alive = alive;
+}
+
+int attached_find(const char *root_path, uint64_t id, struct attached_info *ret, bool *ret_alive,
+		  struct why *why)
+{
+	struct search s = { .id = id, .info = ret };
+	int r = attached_each(root_path, look, &s, why);
+
+	if (r == 0 && !s.found)
+		r = why_set(why, -ENOENT, "this cgroup is not attached");
+	if (r == 0)
+		*ret_alive = s.alive;
+	return r;
+}

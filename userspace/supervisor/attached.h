@@ -79,6 +79,10 @@ _must_check_ int attached_each(const char *root_path,
 			       void (*fn)(void *arg, struct attached *a, bool alive), void *arg,
 			       struct why *why);
 
+/* What is noted of the cgroup with this number. 0; -ENOENT and a sentence: nothing. */
+_must_check_ int attached_find(const char *root_path, uint64_t id, struct attached_info *ret,
+			       bool *ret_alive, struct why *why);
+
 /* When this process started, in the kernel's own unit. 0: there is none. */
 uint64_t process_start(pid_t pid);
 

@@ -27,42 +27,22 @@
 #define READY_LIMIT_MS 10000
 #define EMPTY_LIMIT_MS 5000
 
-/* One entry that is looked for. */
-struct search {
-	uint64_t id;
-	struct attached_info info;
-	bool found, alive;
-};
-
-static void look(void *arg, struct attached *a, bool alive)
-{
-	struct search *s = arg;
-
-	if (s->found || strtoull(a->name + strlen(STATE_ATTACHED), NULL, 10) != s->id)
-		return;
-	s->found = attached_read(a, &s->info) == 0;
-	s->alive = alive;
-}
-
 /* The kernel must say that it holds: an entry is only what somebody wrote down. */
 static int check_attached(const struct target *t, struct attached_info *ret, struct why *why)
 {
-	struct search s = { .id = t->id };
 	struct pins pins = { 0 };
-	int r = attached_each(STATE_ROOT, look, &s, why);
+	bool alive;
+	int r = attached_find(STATE_ROOT, t->id, ret, &alive, why);
 
 	if (r < 0)
 		return r;
-	if (!s.found)
-		return why_set(why, -ENOENT, "%s is not attached", t->path);
-	if (pins_read(s.info.pins, t->fd, &pins) < 0 || pins.active < pins.wanted)
+	if (pins_read(ret->pins, t->fd, &pins) < 0 || pins.active < pins.wanted)
 		return why_set(why, -ESTALE,
 			       "%s is not held closed: %u of %u programs are in effect; attach it "
 			       "anew",
 			       t->path, pins.active, pins.wanted);
-	if (!s.alive)
+	if (!alive)
 		log_warn("nobody serves %s: it has no network until it is attached anew", t->path);
-	*ret = s.info;
 	return 0;
 }
 
