@@ -465,6 +465,29 @@ def _():
             contains(t.run([PYTHON, "-c", client]).out, "hello", "after")
 
 
+@test("the explicit listener: with the token of `env --cgroup`, and where and what it was holds across adoption")
+def _():
+    def settings(t):
+        reply = command(net, ["env", "--cgroup", t.path, "--format", "json"])
+        equal(reply.returncode, 0, f"exit status of env: {reply.stderr}")
+        return json.loads(reply.stdout)
+
+    with Target(net) as t:
+        with t.attach(API) as a:
+            first = settings(t)
+            equal(first["NONO_PROXY_URL"], f"http://{a.ready['listen']}", "where it is")
+            page = t.run(["curl", "-sS", "-m", "10", "-x", first["HTTPS_PROXY"], "https://api.example.com/"])
+            contains(page.out, "server name api", f"the page ({page.err})")
+            refused = t.run(["curl", "-sS", "-m", "10", "-x", first["NONO_PROXY_URL"], "https://api.example.com/"])
+            contains(refused.err, "407", "without the token")
+            lacks(a.err(), first["NONO_PROXY_TOKEN"], "what is said")
+        with t.attach(API) as a:
+            true(a.ready["adopted"], "adopted")
+            equal(settings(t), first, "the settings after adoption")
+            contains(t.run(["curl", "-sS", "-m", "10", "-x", first["HTTPS_PROXY"], "https://api.example.com/"]).out, "server name api", "the page")
+    equal(command(net, ["env", "--cgroup", t.path]).returncode, 1, "exit status of env where nothing is attached")
+
+
 # ---- ends ----
 
 
