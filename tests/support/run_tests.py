@@ -220,4 +220,8 @@ def main(args):
 
 
 if __name__ == "__main__":
+    # Ignored signals are inherited, and whoever starts us in the background may have them ignored.
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     sys.exit(main(sys.argv[1:]))
