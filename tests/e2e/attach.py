@@ -824,7 +824,8 @@ def _():
 @test("cgroups mounted the one way and the other: version 2 alone at /sys/fs/cgroup")
 def _():
     layout = private("umount -R /sys/fs/cgroup", "mount -t cgroup2 none /sys/fs/cgroup")
-    with Target(net) as t:
+    # Somebody is attached: so a BPF file system is mounted on the host.
+    with Target(net) as other, other.attach(API), Target(net) as t:
         path = f"/sys/fs/cgroup/{os.path.basename(t.path)}"
         for how in (["--cgroup", path], ["--cgroup", "/" + os.path.basename(t.path)], ["--pid", str(t.holder.pid)]):
             with t.attach(API, how=how, wrap=layout) as a:
