@@ -328,7 +328,7 @@ static __always_inline int connect_tcp(struct bpf_sock_addr *ctx, struct bpf_soc
 		}
 	}
 	if (!conf)
-		return refuse_addr(ctx, dst, KEV_NO_LISTENER, ECONNREFUSED);
+		return refuse_addr(ctx, dst, KEV_NETNS, ECONNREFUSED);
 	p = place_tcp(conf, dst);
 	if (!place_is_alive(ctx, IPPROTO_TCP, &p, MARK_TCP))
 		return refuse_addr(ctx, dst, KEV_NO_LISTENER, ECONNREFUSED);
@@ -360,7 +360,7 @@ static __always_inline int connect_udp(struct bpf_sock_addr *ctx, struct bpf_soc
 	if (bound_elsewhere(sk))
 		return refuse_addr(ctx, dst, KEV_DEVICE, ENETUNREACH);
 	if (!conf)
-		return refuse_addr(ctx, dst, KEV_NO_LISTENER, ECONNREFUSED);
+		return refuse_addr(ctx, dst, KEV_NETNS, ECONNREFUSED);
 	p = place_dns(conf, dst);
 	if (!place_is_alive(ctx, IPPROTO_UDP, &p, MARK_DNS))
 		return refuse_addr(ctx, dst, KEV_NO_LISTENER, ECONNREFUSED);
@@ -427,7 +427,7 @@ static __always_inline int send_any(struct bpf_sock_addr *ctx, const struct ip *
 	if (bound_elsewhere(sk))
 		return refuse_addr(ctx, dst, KEV_DEVICE, ENETUNREACH);
 	if (!conf)
-		return refuse_addr(ctx, dst, KEV_NO_LISTENER, ECONNREFUSED);
+		return refuse_addr(ctx, dst, KEV_NETNS, ECONNREFUSED);
 	p = place_dns(conf, dst);
 	/* Here, unlike in connect, the kernel does not take a mapped address for an IPv6 one
 	 * (ENOTSUPP). */

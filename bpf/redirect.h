@@ -77,6 +77,7 @@ enum kernel_event_kind {
 	KEV_EGRESS,	 /* a packet that would have left */
 	KEV_INGRESS,	 /* a packet from outside */
 	KEV_STORAGE,	 /* out of memory for socket storage */
+	KEV_NETNS,	 /* a network namespace that nobody serves */
 	KEV_KIND_COUNT
 };
 

@@ -11,7 +11,7 @@ set -euo pipefail
 build=(make gcc libc6-dev pkg-config clang llvm bpftool libbpf-dev libelf-dev zlib1g-dev linux-libc-dev libc-ares-dev
     libidn2-dev libseccomp-dev libjansson-dev)
 test_only=(libcmocka-dev libclang-rt-14-dev ca-certificates iproute2 procps util-linux dnsmasq-base bind9-dnsutils
-    openssh-client openssh-server netcat-openbsd)
+    openssh-client openssh-server netcat-openbsd nftables)
 # COMMAND PACKAGE, where a package of another name may bring the command.
 by_command=("python3 python3" "openssl openssl" "curl curl" "wget wget" "git git" "node nodejs" "go golang-go" "initdb postgresql"
     "psql postgresql-client" "clang-tidy clang-tidy" "clang-format clang-format")

@@ -84,7 +84,13 @@ int bpf_frame_main(int (*run)(void));
 /* Attaches another set of programs to a new cgroup, without the programs named; marks the proxy's
  * listeners in it too. */
 int bpf_frame_attach(const char *name, const char *const without[], char *ret_cgroup, size_t n);
+/* One element of a pinned map. 0 or -errno. */
+int bpf_frame_map_set(const char *pin, const void *key, const void *value);
 void bpf_frame_make_cgroup(const char *name, char *ret, size_t n);
+
+/* Marks the proxy's listeners (tcp4, tcp6, dns4, dns6, explicit4; -1: none), puts their ports into
+ * `ns` and serves that namespace. */
+int bpf_frame_serve(struct redirect *r, struct redirect_netns *ns, const int listeners[5]);
 
 /* Links whose pins are gone end after a grace period of the kernel's: waits until the cgroup has no
  * program of ours. */

@@ -41,6 +41,9 @@ static void name_of(const struct kernel_refusal *k, char *out, size_t n)
 	case KEV_INGRESS:
 		(void)snprintf(out, n, "packet:from outside");
 		return;
+	case KEV_NETNS:
+		(void)snprintf(out, n, "namespace:of its own, to %s", addr_text(&k->to.addr, text));
+		return;
 	default:
 		(void)snprintf(out, n, "%s", addr_text(&k->to.addr, text));
 		return;
