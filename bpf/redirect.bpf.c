@@ -80,6 +80,14 @@ struct {
 	__type(value, struct netns_conf);
 } netns_listen SEC(".maps");
 
+/* Ports (network order) of the sandbox that strangers on the same loopback may connect to. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, NONO_PUBLISH_MAX);
+	__type(key, __u32);
+	__type(value, __u32);
+} published SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, KEV_KIND_COUNT);
@@ -632,27 +640,43 @@ int sock_ops(struct bpf_sock_ops *ctx)
 
 /* ---- packets ---- */
 
+static __always_inline int read_ports(struct __sk_buff *skb, __u32 at, struct flow *ret)
+{
+	__u32 word;
+
+	if (bpf_skb_load_bytes(skb, at, &word, sizeof(word)))
+		return 0;
+	packet_ports(word, ret);
+	if (ret->proto != IPPROTO_TCP)
+		return 1;
+	if (bpf_skb_load_bytes(skb, at + TCP_FLAGS_AT, &word, sizeof(word)))
+		return 0;
+	packet_flags(word, ret);
+	return 1;
+}
+
 static __always_inline int read_packet(struct __sk_buff *skb, struct flow *ret)
 {
 	struct head4 h4;
 	struct head6 h6;
-	__u32 ports;
 
 	if (skb->protocol == ETH_P_IP) {
 		if (bpf_skb_load_bytes(skb, 0, &h4, sizeof(h4)) || !packet_read4(&h4, ret))
 			return 0;
-		if (bpf_skb_load_bytes(skb, sizeof(h4), &ports, sizeof(ports)))
-			return 0;
-	} else if (skb->protocol == ETH_P_IPV6) {
+		return read_ports(skb, sizeof(h4), ret);
+	}
+	if (skb->protocol == ETH_P_IPV6) {
 		if (bpf_skb_load_bytes(skb, 0, &h6, sizeof(h6)) || !packet_read6(&h6, ret))
 			return 0;
-		if (bpf_skb_load_bytes(skb, sizeof(h6), &ports, sizeof(ports)))
-			return 0;
-	} else {
-		return 0;
+		return read_ports(skb, sizeof(h6), ret);
 	}
-	packet_ports(ports, ret);
-	return 1;
+	return 0;
+}
+
+/* The sandbox's end of a connection is at a published port. */
+static __always_inline int is_published(const struct flow *f, __u32 port_be)
+{
+	return f->proto == IPPROTO_TCP && bpf_map_lookup_elem(&published, &port_be);
 }
 
 static __always_inline int refuse_packet(struct __sk_buff *skb, const struct flow *f, __u32 kind)
@@ -676,17 +700,24 @@ int skb_egress(struct __sk_buff *skb)
 	if (!read_packet(skb, &f))
 		return refuse_packet(skb, &f, KEV_EGRESS);
 	kind = receiver_of(skb, &f);
-	if (f.proto == IPPROTO_TCP)
+	if (f.proto == IPPROTO_TCP) {
 		/* Nobody there: resets, closing connections. A stranger gets nothing, however the
-		 * connection came to be. */
-		return kind != MARK_NONE ? PASS : refuse_packet(skb, &f, KEV_EGRESS);
+		 * connection came to be, except that it hears from a published port once it has
+		 * asked: without a SYN of ours there is no connection that it has not opened. */
+		if (kind != MARK_NONE || (!f.opens && is_published(&f, f.sport_be)))
+			return PASS;
+		return refuse_packet(skb, &f, KEV_EGRESS);
+	}
 	/* A datagram to nobody in particular may be a broadcast to everybody. */
 	if (kind <= MARK_NONE || ip_is_multi(&f.dst))
 		return refuse_packet(skb, &f, KEV_EGRESS);
 	return PASS;
 }
 
-/* The sender of what comes in over `lo` is either the proxy or the sandbox itself. */
+/*
+ * The sender of what comes in over `lo` is either the proxy or the sandbox itself, or asks for a
+ * published port. No port is published over other devices: the answers would have to leave.
+ */
 SEC("cgroup_skb/ingress")
 int skb_ingress(struct __sk_buff *skb)
 {
@@ -695,7 +726,7 @@ int skb_ingress(struct __sk_buff *skb)
 	if (!read_packet(skb, &f) || skb->ifindex != LOOPBACK_IFINDEX)
 		return refuse_packet(skb, &f, KEV_INGRESS);
 	back = flow_reversed(&f);
-	if (receiver_of(skb, &back) == MARK_NONE)
+	if (receiver_of(skb, &back) == MARK_NONE && !is_published(&f, f.dport_be))
 		return refuse_packet(skb, &f, KEV_INGRESS);
 	return PASS;
 }

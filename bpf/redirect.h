@@ -9,7 +9,8 @@
 
 #include <linux/types.h>
 
-#define NONO_LOCAL_MAX 8
+#define NONO_LOCAL_MAX	 8
+#define NONO_PUBLISH_MAX 64
 
 /* What a marked socket is. OWN is set by sock_create, the others by userspace through the
  * descriptor. */
@@ -19,6 +20,7 @@ enum mark_kind {
 	MARK_DNS,      /* the proxy's DNS listener */
 	MARK_EXPLICIT, /* the proxy's explicit listener */
 	MARK_OWN,      /* a socket of the sandbox itself */
+	MARK_FORWARD,  /* one that carries an outside connection in, to a published port */
 };
 
 struct mark {

@@ -219,6 +219,9 @@ int redirect_mark(struct redirect *r, int socket_fd, enum redirect_mark mark)
 	case REDIRECT_EXPLICIT:
 		m.kind = MARK_EXPLICIT;
 		break;
+	case REDIRECT_FORWARD:
+		m.kind = MARK_FORWARD;
+		break;
 	default:
 		return -EINVAL;
 	}
@@ -252,6 +255,15 @@ int redirect_serve_netns(struct redirect *r, const struct redirect_netns *ns)
 	}
 	return bpf_map_update_elem(bpf_map__fd(r->skel->maps.netns_listen), &cookie, &conf,
 				   BPF_ANY);
+}
+
+int redirect_publish(struct redirect *r, uint16_t port)
+{
+	uint32_t port_be = htons(port), on = 1;
+
+	if (!port)
+		return -EINVAL;
+	return bpf_map_update_elem(bpf_map__fd(r->skel->maps.published), &port_be, &on, BPF_ANY);
 }
 
 int redirect_tuple_fd(const struct redirect *r)

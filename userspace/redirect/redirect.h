@@ -14,7 +14,12 @@
 struct redirect;
 
 /* What a marked socket of ours is (bpf/redirect.h: enum mark_kind). */
-enum redirect_mark { REDIRECT_TCP = 1, REDIRECT_DNS = 2, REDIRECT_EXPLICIT = 3 };
+enum redirect_mark {
+	REDIRECT_TCP = 1,
+	REDIRECT_DNS = 2,
+	REDIRECT_EXPLICIT = 3,
+	REDIRECT_FORWARD = 4, /* a socket in the sandbox's namespace that will connect to a published port */
+};
 
 /* One network namespace that is served. */
 struct redirect_netns {
@@ -45,6 +50,12 @@ void redirect_unpin(const char *pin_dir);
 
 _must_check_ int redirect_mark(struct redirect *r, int socket_fd, enum redirect_mark mark);
 _must_check_ int redirect_serve_netns(struct redirect *r, const struct redirect_netns *ns);
+
+/*
+ * Strangers on the same loopback may connect to this TCP port of the sandbox. What a namespace of the sandbox's own needs is a
+ * forwarder instead, whose sockets are marked REDIRECT_FORWARD. 0, -E2BIG (more than NONO_PUBLISH_MAX), -errno.
+ */
+_must_check_ int redirect_publish(struct redirect *r, uint16_t port);
 
 /* Borrowed descriptors, for the proxy. */
 int redirect_tuple_fd(const struct redirect *r);
