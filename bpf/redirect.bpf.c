@@ -21,6 +21,7 @@
 #include "bpf/address.h"
 #include "bpf/option.h"
 #include "bpf/packet.h"
+#include "bpf/report.h"
 
 #define AF_INET	    2
 #define AF_INET6    10
@@ -30,10 +31,6 @@
 #define LOOPBACK_IFINDEX 1 /* of every network namespace */
 #define ETH_P_IP	 __constant_htons(0x0800)
 #define ETH_P_IPV6	 __constant_htons(0x86dd)
-
-/* One window of events per kind: a flood of refusals costs counters, not wake-ups. */
-#define EVENT_WINDOW_NS	 1000000000ull
-#define EVENT_WINDOW_MAX 100
 
 #define PAGE_MIN 4096 /* longest option value that the kernel shows to a program everywhere */
 
@@ -45,10 +42,6 @@ enum verdict { DENY, PASS };
 char LICENSE[] SEC("license") = "GPL";
 
 const volatile __u32 instance = 0;
-
-/* The name of the process: a helper that some kernels have not, or only with CAP_PERFMON. Off, its
- * calls are dead code. */
-const volatile __u8 with_comm = 0;
 
 /* ---- maps ---- */
 
@@ -88,83 +81,7 @@ struct {
 	__type(value, __u32);
 } published SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, KEV_KIND_COUNT);
-	__type(key, __u32);
-	__type(value, __u64);
-} stats SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 256 * 1024);
-} events SEC(".maps");
-
-struct event_window {
-	__u64 start, count;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, KEV_KIND_COUNT);
-	__type(key, __u32);
-	__type(value, struct event_window);
-} event_windows SEC(".maps");
-
 /* ---- refusals: counter, event, errno ---- */
-
-struct refusal {
-	struct ip dst;
-	__u32 port_be, kind, type, protocol, family;
-};
-
-/* Two processors may both see the last free place: then there is one event more. */
-static __always_inline int event_admitted(__u32 kind)
-{
-	struct event_window *w = bpf_map_lookup_elem(&event_windows, &kind);
-	__u64 now = bpf_ktime_get_ns();
-
-	if (!w)
-		return 0;
-	if (now - w->start >= EVENT_WINDOW_NS) {
-		w->start = now;
-		w->count = 0;
-	}
-	if (w->count >= EVENT_WINDOW_MAX)
-		return 0;
-	w->count++;
-	return 1;
-}
-
-/* `current`: the hook runs in the process that did it (not so for packets). */
-static __always_inline void report(const struct refusal *r, int current)
-{
-	__u32 kind = r->kind;
-	__u64 *count = bpf_map_lookup_elem(&stats, &kind);
-	struct kernel_event *e;
-
-	if (count)
-		(*count)++;
-	if (!event_admitted(kind))
-		return;
-	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-	if (!e)
-		return;
-	__builtin_memset(e, 0, sizeof(*e));
-	e->dst = r->dst;
-	e->port_be = r->port_be;
-	e->kind = kind;
-	e->type = r->type;
-	e->protocol = r->protocol;
-	e->family = r->family;
-	if (current) {
-		e->pid = bpf_get_current_pid_tgid() >> 32;
-		e->uid = bpf_get_current_uid_gid();
-		if (with_comm)
-			bpf_get_current_comm(e->comm, sizeof(e->comm));
-	}
-	bpf_ringbuf_submit(e, 0);
-}
 
 /* `error` 0: the kernel's own EPERM. */
 static __always_inline int refuse_addr(struct bpf_sock_addr *ctx, const struct ip *dst, __u32 kind,

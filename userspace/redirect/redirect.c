@@ -276,6 +276,11 @@ int redirect_events_fd(const struct redirect *r)
 	return bpf_map__fd(r->skel->maps.events);
 }
 
+int redirect_map_fd(const struct redirect *r, const char *name)
+{
+	return bpf_object__find_map_fd_by_name(r->skel->obj, name);
+}
+
 static int program_id(const struct bpf_program *prog, uint32_t *ret)
 {
 	struct bpf_prog_info info = { 0 };

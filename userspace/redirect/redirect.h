@@ -61,6 +61,9 @@ _must_check_ int redirect_publish(struct redirect *r, uint16_t port);
 int redirect_tuple_fd(const struct redirect *r);
 int redirect_events_fd(const struct redirect *r);
 
+/* A map by its name, for objects that are loaded beside this one. Borrowed; -ENOENT. */
+int redirect_map_fd(const struct redirect *r, const char *name);
+
 /* Is each of our programs in effect on this cgroup (others may be too)? 0, or -ESTALE with a sentence. */
 _must_check_ int redirect_verify(const struct redirect *r, int cgroup_fd, char *why, size_t why_n);
 
