@@ -363,14 +363,24 @@ static int attach(struct redirect *r, const char *name, const char *cgroup)
 
 int bpf_frame_attach(const char *name, const char *const without[], char *ret_cgroup, size_t n)
 {
+	bpf_frame_make_cgroup(name, ret_cgroup, n);
+	return bpf_frame_attach_to(name, without, ret_cgroup);
+}
+
+uint32_t bpf_frame_instance(void)
+{
+	return INSTANCE + attached;
+}
+
+int bpf_frame_attach_to(const char *name, const char *const without[], const char *cgroup)
+{
 	char why[300] = "", pin[400];
 	struct redirect *r = NULL;
 	int e;
 
-	bpf_frame_make_cgroup(name, ret_cgroup, n);
 	e = redirect_load(INSTANCE + ++attached, &r, why, sizeof(why));
 	if (e >= 0)
-		e = attach(r, name, ret_cgroup);
+		e = attach(r, name, cgroup);
 	else
 		printf("# %s\n", why);
 	for (size_t i = 0; e >= 0 && without[i]; i++) {
@@ -381,6 +391,28 @@ int bpf_frame_attach(const char *name, const char *const without[], char *ret_cg
 	/* Closes the last descriptor of the links whose pins are gone. */
 	redirect_free(r);
 	return e;
+}
+
+bool bpf_frame_freeze(const char *cgroup, bool stop)
+{
+	char path[300], text[200];
+
+	(void)snprintf(path, sizeof(path), "%s/cgroup.freeze", cgroup);
+	write_file(path, stop ? "1" : "0");
+	(void)snprintf(path, sizeof(path), "%s/cgroup.events", cgroup);
+	for (int i = 0; i < 500; i++) {
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+		(void)close(fd);
+		if (n < 0)
+			return false;
+		text[n] = '\0';
+		if (strstr(text, stop ? "frozen 1" : "frozen 0"))
+			return true;
+		(void)poll(NULL, 0, 5);
+	}
+	return false;
 }
 
 int bpf_frame_map_set(const char *pin, const void *key, const void *value)
