@@ -41,6 +41,12 @@ static void name_of(const struct kernel_refusal *k, char *out, size_t n)
 	case KEV_INGRESS:
 		(void)snprintf(out, n, "packet:from outside");
 		return;
+	case KEV_UNIX:
+		(void)snprintf(out, n, "unix:%s", k->name ? k->name : "a socket outside");
+		return;
+	case KEV_NETNS:
+		(void)snprintf(out, n, "namespace:of its own, to %s", addr_text(&k->to.addr, text));
+		return;
 	default:
 		(void)snprintf(out, n, "%s", addr_text(&k->to.addr, text));
 		return;
@@ -64,7 +70,7 @@ static void on_refusal(void *arg, const struct kernel_refusal *k)
 {
 	struct kernel_watch *w = arg;
 	struct event e = EVENT_INIT;
-	char target[96];
+	char target[NONO_UNIX_PATH + 8];
 
 	name_of(k, target, sizeof(target));
 	e.mode = MODE_TRANSPARENT;

@@ -30,6 +30,7 @@ struct kernel_refusal {
 	uint32_t pid, uid;
 	char comm[16];
 	uint8_t type, protocol;
+	const char *name; /* KEV_UNIX: of the socket, '@' for an abstract one's first byte; else NULL */
 };
 
 struct kernel_events;

@@ -359,6 +359,9 @@ int redirect_mark(struct redirect *r, int socket_fd, enum redirect_mark mark)
 	case REDIRECT_EXPLICIT:
 		m.kind = MARK_EXPLICIT;
 		break;
+	case REDIRECT_FORWARD:
+		m.kind = MARK_FORWARD;
+		break;
 	default:
 		return -EINVAL;
 	}
@@ -409,6 +412,15 @@ int redirect_serve_netns(struct redirect *r, const struct redirect_netns *ns)
 				   BPF_ANY);
 }
 
+int redirect_publish(struct redirect *r, uint16_t port)
+{
+	uint32_t port_be = htons(port), on = 1;
+
+	if (!port)
+		return -EINVAL;
+	return bpf_map_update_elem(bpf_map__fd(r->skel->maps.published), &port_be, &on, BPF_ANY);
+}
+
 int redirect_tuple_fd(const struct redirect *r)
 {
 	return bpf_map__fd(r->skel->maps.tuples);
@@ -417,6 +429,11 @@ int redirect_tuple_fd(const struct redirect *r)
 int redirect_events_fd(const struct redirect *r)
 {
 	return bpf_map__fd(r->skel->maps.events);
+}
+
+int redirect_map_fd(const struct redirect *r, const char *name)
+{
+	return bpf_object__find_map_fd_by_name(r->skel->obj, name);
 }
 
 static int program_id(const struct bpf_program *prog, uint32_t *ret)

@@ -14,7 +14,12 @@
 struct redirect;
 
 /* What a marked socket of ours is (bpf/redirect.h: enum mark_kind). */
-enum redirect_mark { REDIRECT_TCP = 1, REDIRECT_DNS = 2, REDIRECT_EXPLICIT = 3 };
+enum redirect_mark {
+	REDIRECT_TCP = 1,
+	REDIRECT_DNS = 2,
+	REDIRECT_EXPLICIT = 3,
+	REDIRECT_FORWARD = 4, /* a socket in the sandbox's namespace that will connect to a published port */
+};
 
 /* One network namespace that is served. */
 struct redirect_netns {
@@ -71,9 +76,18 @@ bool redirect_is_own(const struct redirect *r, int socket_fd);
 
 _must_check_ int redirect_serve_netns(struct redirect *r, const struct redirect_netns *ns);
 
+/*
+ * Strangers on the same loopback may connect to this TCP port of the sandbox. What a namespace of the sandbox's own needs is a
+ * forwarder instead, whose sockets are marked REDIRECT_FORWARD. 0, -E2BIG (more than NONO_PUBLISH_MAX), -errno.
+ */
+_must_check_ int redirect_publish(struct redirect *r, uint16_t port);
+
 /* Borrowed descriptors, for the proxy. */
 int redirect_tuple_fd(const struct redirect *r);
 int redirect_events_fd(const struct redirect *r);
+
+/* A map by its name, for objects that are loaded beside this one. Borrowed; -ENOENT. */
+int redirect_map_fd(const struct redirect *r, const char *name);
 
 /* Is each of our programs in effect on this cgroup (others may be too)? 0, or -ESTALE with a sentence. */
 _must_check_ int redirect_verify(const struct redirect *r, int cgroup_fd, char *why, size_t why_n);
