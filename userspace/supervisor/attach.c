@@ -474,7 +474,9 @@ static int live(struct attachment *a)
 		role_kill(&a->proxy);
 		let_go_on(a);
 		log_error("%s", a->why.text);
-		if (a->pinned)
+		if (a->pinned && target_is_gone(&a->target))
+			open_again(a); /* nobody is left to be kept in */
+		else if (a->pinned)
 			log_error("%s stays cut off until it is attached anew, or detached",
 				  a->target.path);
 		else
