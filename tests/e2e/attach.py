@@ -122,7 +122,7 @@ def _():
 
 @test("a user namespace of its own, as rootless containers have: the same, and its capabilities there do no harm")
 def _():
-    inner = "ip link set lo up; mount -t tmpfs none /sys; mount -t tmpfs none /run; mount -t proc proc /proc; echo ready; exec sleep 3600"
+    inner = "ip link set lo up; mount -t tmpfs none /sys; mount -t tmpfs none /run; mount -t tmpfs none /tmp; mount -t proc proc /proc; echo ready; exec sleep 3600"
     with Target(net, shared=True, holder=["sleep", "3600"]) as t:
         words = ["setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups", "unshare", "--user", "--map-root-user", "--net", "--mount", "--pid",
                  "--fork", "sh", "-c", inner]
@@ -599,7 +599,7 @@ def _():
 
 def contained(*more, drop=True):
     """The words of a process that has no way out besides: no rights, pid and mount namespaces of its own."""
-    hide = "mount -t tmpfs none /sys; mount -t tmpfs none /run; mount -t proc proc /proc; ip link set lo up; "
+    hide = "mount -t tmpfs none /sys; mount -t tmpfs none /run; mount -t tmpfs none /tmp; mount -t proc proc /proc; ip link set lo up; "
     words = ["setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups", "--bounding-set", "-all", "--no-new-privs"] if drop else []
     return hide, [*words, *more]
 
@@ -679,7 +679,6 @@ subprocess.run(['mount', '--make-rprivate', '/'], check=True)
 subprocess.run(['mount', '-t', 'tmpfs', 'none', '/mnt'], check=True)
 open('/mnt/renamed', 'w').close()
 subprocess.run(['mount', '--bind', {source!r}, {place!r}], check=True)
-subprocess.run(['mount', '-t', 'tmpfs', 'none', {net.directory!r}], check=True)
 """
             with Contained(before) as t:
                 code, said = t.refused([*API, *accept(*MACHINE)])
