@@ -93,7 +93,8 @@ static int check_pins_last(struct attachment *a)
 	    ours.st_ino == first.st_ino)
 		return 0;
 	return why_set(&a->why, -ENOENT,
-		       "no BPF file system is mounted, and what we mount here would not outlive us (a private mount "
+		       "no BPF file system is mounted, and what we mount here would not outlive us "
+		       "(a private mount "
 		       "namespace): mount it on the host with \"mount -t bpf bpf /sys/fs/bpf\"");
 }
 
@@ -149,8 +150,9 @@ static int load_programs(struct attachment *a)
 	char *text = a->why.text;
 	size_t n = sizeof(a->why.text);
 
-	return a->adopted ? redirect_load_pinned(instance_of(a), a->info.pins, &a->redirect, text, n)
-			  : redirect_load(instance_of(a), &a->redirect, text, n);
+	return a->adopted
+		       ? redirect_load_pinned(instance_of(a), a->info.pins, &a->redirect, text, n)
+		       : redirect_load(instance_of(a), &a->redirect, text, n);
 }
 
 /* ---- its processes ---- */
@@ -199,7 +201,8 @@ static int judge_gaps(struct attachment *a)
 	if (!refused)
 		return 0;
 	return why_set(&a->why, -EPERM,
-		       "%s has ways out that the programs in the kernel cannot close: close them, or accept each with "
+		       "%s has ways out that the programs in the kernel cannot close: close them, "
+		       "or accept each with "
 		       "--allow-gap NAME",
 		       a->target.path);
 }
@@ -207,9 +210,9 @@ static int judge_gaps(struct attachment *a)
 /* The programs stand on it for the moment of the look; what they would refuse stands still. */
 static int find_sockets(struct attachment *a)
 {
-	int r = a->adopted ? 0
-			   : redirect_try(a->redirect, a->target.fd, a->why.text,
-					  sizeof(a->why.text));
+	int r = a->adopted
+			? 0
+			: redirect_try(a->redirect, a->target.fd, a->why.text, sizeof(a->why.text));
 
 	if (r == 0)
 		r = held_find(&a->target, a->ns, a->redirect, &a->held, &a->why);
@@ -228,7 +231,8 @@ static int look_around(struct attachment *a)
 	if (r < 0)
 		return r;
 	if (a->ns < 0)
-		log_warn("%s uses the host's network: only the second wall stands, the programs in the kernel",
+		log_warn("%s uses the host's network: only the second wall stands, the programs in "
+			 "the kernel",
 			 a->target.path);
 	return judge_gaps(a);
 }
@@ -311,12 +315,28 @@ static int verify_one(void *arg, int dir)
 	return redirect_verify(a->redirect, dir, a->why.text, sizeof(a->why.text));
 }
 
+/* The place of the pins may have gone since we looked: another version of us, which does not know entries like ours, takes it
+ * for the last one's. Once something is pinned there it stays. */
+static int attach_and_pin(struct attachment *a)
+{
+	char pins[PIN_PATH_MAX];
+	int r = state_root_lock(a->entry.root);
+
+	if (r < 0)
+		return why_set(&a->why, r, "cannot lock the state directory: %s", strerror(-r));
+	r = bpffs_open(a->entry.root, a->entry.root_path, pins, &a->why);
+	if (r == 0)
+		r = redirect_attach(a->redirect, a->target.fd, a->info.pins, a->why.text,
+				    sizeof(a->why.text));
+	attached_settle(&a->entry);
+	return r;
+}
+
 static int close_it(struct attachment *a)
 {
-	char *text = a->why.text;
-	size_t n = sizeof(a->why.text);
-	int r = a->adopted ? redirect_adopt(a->redirect, a->target.fd, a->info.pins, text, n)
-			   : redirect_attach(a->redirect, a->target.fd, a->info.pins, text, n);
+	int r = a->adopted ? redirect_adopt(a->redirect, a->target.fd, a->info.pins, a->why.text,
+					    sizeof(a->why.text))
+			   : attach_and_pin(a);
 
 	if (r < 0)
 		return r;
