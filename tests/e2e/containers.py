@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 from engines import Docker, Podman  # noqa: E402
 from internet import API4, API6, DNS, EVIL4, EVIL6, Internet, Sniffer, leftovers, wait_for  # noqa: E402
 from tap import among, contains, equal, lacks, run, skip, test, true  # noqa: E402
-from target import accept, begin, cgroup_mount, command, detach, status  # noqa: E402
+from target import accept, begin, cgroup_mount, detach  # noqa: E402
 
 net = Internet()
 API = ["--allow-domain", "api.example.com"]
@@ -35,6 +35,13 @@ def attach(e, name, options=API, gaps=ALWAYS):
 
 def nothing_stays():
     wait_for(lambda: set(leftovers()) <= BEFORE, lambda: f"nothing stays: {set(leftovers()) - BEFORE}", 10)
+
+
+def take_away(e, name):
+    """The container, and what is still attached to it."""
+    path = cgroup_mount() + e.cgroup(name)
+    e.remove(name)
+    detach(net, path)
 
 
 def reaches_only_what_is_allowed(e, name):
@@ -111,8 +118,7 @@ def _():
             reaches_only_what_is_allowed(e, name)
             own_server(e, name)
     finally:
-        e.remove(name)
-        command(net, ["detach", "--all"])
+        take_away(e, name)
     nothing_stays()
 
 
@@ -126,8 +132,7 @@ def _():
             contains(a.err(), "second wall", "standard error")
             reaches_only_what_is_allowed(e, name)
     finally:
-        e.remove(name)
-        command(net, ["detach", "--all"])
+        take_away(e, name)
     nothing_stays()
 
 
@@ -211,8 +216,7 @@ func main() {
             contains(result.stdout, "server name api", f"the page ({result.stderr})")
             contains(e.execute(name, ["/get", "https://evil.example/"]).stderr, "no such host", "Go's message")
     finally:
-        e.remove(name)
-        command(net, ["detach", "--all"])
+        take_away(e, name)
 
 
 @test("the engines leave nothing: no container, no cgroup, no process of theirs")

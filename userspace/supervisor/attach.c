@@ -93,7 +93,8 @@ static int check_pins_last(struct attachment *a)
 	    ours.st_ino == first.st_ino)
 		return 0;
 	return why_set(&a->why, -ENOENT,
-		       "no BPF file system is mounted, and what we mount here would not outlive us (a private mount "
+		       "no BPF file system is mounted, and what we mount here would not outlive us "
+		       "(a private mount "
 		       "namespace): mount it on the host with \"mount -t bpf bpf /sys/fs/bpf\"");
 }
 
@@ -329,12 +330,28 @@ static int verify_one(void *arg, int dir)
 	return redirect_verify(a->redirect, dir, a->why.text, sizeof(a->why.text));
 }
 
+/* The place of the pins may have gone since we looked: another version of us, which does not know entries like ours, takes it
+ * for the last one's. Once something is pinned there it stays. */
+static int attach_and_pin(struct attachment *a)
+{
+	char pins[PIN_PATH_MAX];
+	int r = state_root_lock(a->entry.root);
+
+	if (r < 0)
+		return why_set(&a->why, r, "cannot lock the state directory: %s", strerror(-r));
+	r = bpffs_open(a->entry.root, a->entry.root_path, pins, &a->why);
+	if (r == 0)
+		r = redirect_attach(a->redirect, a->target.fd, a->info.pins, a->why.text,
+				    sizeof(a->why.text));
+	attached_settle(&a->entry);
+	return r;
+}
+
 static int close_it(struct attachment *a)
 {
-	char *text = a->why.text;
-	size_t n = sizeof(a->why.text);
-	int r = a->adopted ? redirect_adopt(a->redirect, a->target.fd, a->info.pins, text, n)
-			   : redirect_attach(a->redirect, a->target.fd, a->info.pins, text, n);
+	int r = a->adopted ? redirect_adopt(a->redirect, a->target.fd, a->info.pins, a->why.text,
+					    sizeof(a->why.text))
+			   : attach_and_pin(a);
 
 	if (r < 0)
 		return r;
@@ -494,7 +511,9 @@ static int live(struct attachment *a)
 		role_kill(&a->proxy);
 		let_go_on(a);
 		log_error("%s", a->why.text);
-		if (a->pinned)
+		if (a->pinned && target_is_gone(&a->target))
+			open_again(a); /* nobody is left to be kept in */
+		else if (a->pinned)
 			log_error("%s stays cut off until it is attached anew, or detached",
 				  a->target.path);
 		else
