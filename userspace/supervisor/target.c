@@ -438,7 +438,7 @@ int target_netns(const struct target *t, int *ret_fd, struct why *why)
 			return why_set(why, -EINVAL,
 				       "the processes of %s are in several network namespaces "
 				       "(processes %d and "
-				       "%d): name the one that is to be served with --pid",
+				       "%d): attach with --pid names the one that is to be served",
 				       t->path, (int)main, (int)t->pids[i]);
 	if (first.st_ino == ours.st_ino && first.st_dev == ours.st_dev) {
 		*ret_fd = -EBADF;
