@@ -618,11 +618,14 @@ int skb_egress(struct __sk_buff *skb)
 		return refuse_packet(skb, &f, KEV_EGRESS);
 	kind = receiver_of(skb, &f);
 	if (f.proto == IPPROTO_TCP) {
-		/* Nobody there: resets, closing connections. A stranger gets nothing, however the
-		 * connection came to be, except that it hears from a published port once it has
-		 * asked: without a SYN of ours there is no connection that it has not opened. */
-		if (kind != MARK_NONE || (!f.opens && is_published(&f, f.sport_be)))
+		if (kind > MARK_NONE)
 			return PASS;
+		/* A stranger gets nothing, however the connection came to be, except that it hears
+		 * from a published port once it has asked: without a SYN of ours there is no
+		 * connection that it has not opened. A connection of its own that lingers
+		 * (TIME_WAIT) is found by nobody but answers a SYN. */
+		if (is_published(&f, f.sport_be) ? !f.opens : kind != MARK_NONE)
+			return PASS; /* nobody there: resets, closing connections */
 		return refuse_packet(skb, &f, KEV_EGRESS);
 	}
 	/* A datagram to nobody in particular may be a broadcast to everybody. */

@@ -16,7 +16,8 @@
 #include "supervisor/files.h"
 
 #define PINS "pins=/b/nono-proxy/cgroup-7\n"
-#define REST "session=0123456789abcdef\ngaps=vsock,keyring\nport=4711\npid=12\nstart=99\n"
+#define TOKEN "token=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n"
+#define REST "session=0123456789abcdef\ngaps=vsock,keyring\nport=4711\n" TOKEN "pid=12\nstart=99\n"
 
 static char place[] = "/tmp/attached-test-XXXXXX";
 static char root[64];
@@ -28,12 +29,12 @@ static void test_parse(void **state)
 		bool good;
 	} rows[] = {
 		{ "all there", "path=/c/x\n" PINS "uid=7\n" REST, true },
-		{ "no gaps", "path=/c/x\n" PINS "uid=7\nsession=\ngaps=\nport=0\npid=0\nstart=0\n",
+		{ "no gaps", "path=/c/x\n" PINS "uid=7\nsession=\ngaps=\nport=0\n" TOKEN "pid=0\nstart=0\n",
 		  true },
 		{ "empty", "", false },
 		{ "cut in the middle", "path=/c/x\n" PINS "uid=7\nsession=0123", false },
 		{ "cut before the last line",
-		  "path=/c/x\n" PINS "uid=7\nsession=\ngaps=\nport=0\npid=0\n", false },
+		  "path=/c/x\n" PINS "uid=7\nsession=\ngaps=\nport=0\n" TOKEN "pid=0\n", false },
 		{ "something behind", "path=/c/x\n" PINS "uid=7\n" REST "more=1\n", false },
 		{ "another order", PINS "path=/c/x\nuid=7\n" REST, false },
 		{ "pins elsewhere", "path=/c/x\npins=/etc\nuid=7\n" REST, false },
@@ -51,11 +52,14 @@ static void test_parse(void **state)
 		{ "a negative number", "path=/c/x\n" PINS "uid=-1\n" REST, false },
 		{ "a number too large", "path=/c/x\n" PINS "uid=4294967296\n" REST, false },
 		{ "a port too large",
-		  "path=/c/x\n" PINS "uid=7\nsession=\ngaps=\nport=65536\npid=0\nstart=0\n",
+		  "path=/c/x\n" PINS "uid=7\nsession=\ngaps=\nport=65536\n" TOKEN "pid=0\nstart=0\n",
+		  false },
+		{ "no token",
+		  "path=/c/x\n" PINS "uid=7\nsession=\ngaps=\nport=1\ntoken=\npid=0\nstart=0\n",
 		  false },
 		{ "a session too long",
 		  "path=/c/x\n" PINS
-		  "uid=7\nsession=0123456789abcdef0\ngaps=\nport=1\npid=0\nstart=0\n",
+		  "uid=7\nsession=0123456789abcdef0\ngaps=\nport=1\n" TOKEN "pid=0\nstart=0\n",
 		  false },
 	};
 	struct attached_info i;
@@ -77,6 +81,7 @@ static const struct attached_info example = {
 	.path = "/c/x",
 	.pins = "/b/nono-proxy/cgroup-7",
 	.session = "0123456789abcdef",
+	.token = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
 	.uid = 61184,
 	.port = 1,
 	.pid = 1,
