@@ -40,8 +40,12 @@ static int number;
 static void count_connect(volatile struct tally *t, const struct sockaddr_storage *to, socklen_t n)
 {
 	struct linger reset = { 1, 0 };
+	struct timeval limit = { .tv_sec = 1 }; /* what was answered just now may be refused since */
 	int fd = socket(to->ss_family, SOCK_STREAM, 0);
 	char c;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 
 	/* The acceptor answers by a reset, which may come before connect() has returned. Waiting
 	 * for it keeps its queue short. */
