@@ -85,6 +85,8 @@ static const struct option_entry table[] = {
 	  "a way out that is known and accepted; may be repeated" },
 	{ "allow-unix", "PATH", VALUE_LIST, AT(unix_sockets), COMMAND_RUN,
 	  "an outside unix socket that COMMAND may use; may be repeated" },
+	{ "allow-unix", "NAME", VALUE_LIST, AT(unix_sockets), COMMAND_ATTACH,
+	  "refuse every unix socket but this one, see below; may be repeated" },
 	{ "detach-on-exit", NULL, VALUE_FLAG, AT(detach_on_exit), COMMAND_ATTACH,
 	  "open the cgroup again when ended by SIGTERM or SIGINT" },
 	{ "all", NULL, VALUE_FLAG, AT(all), COMMAND_DETACH, "every cgroup that is attached" },
