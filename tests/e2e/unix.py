@@ -239,6 +239,39 @@ except OSError as e:
     nothing_stays()
 
 
+@test("attach: a connection from before goes on, and is told; its own pairs are not")
+def _():
+    path = place("early.sock")
+    code = """
+import socket, sys
+pair = socket.socketpair()
+if len(sys.argv) > 1:
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(sys.argv[1])
+print('holding', flush=True)
+sys.stdin.readline()
+"""
+    for how, count in (("none", 0), ("closed", 0), ("accepted", 1), ("waiting", 1)):
+        with in_namespace(net.inside, lambda: socket.socket(socket.AF_UNIX)) as outside, Target(net) as t:
+            outside.bind(path)
+            outside.listen()
+            own(t, "@server")
+            holder = t.start([PYTHON, "-c", code, *([] if how == "none" else [path])], stdin=subprocess.PIPE)
+            equal(holder.stdout.readline(), b"holding\n", "it is connected")
+            end = outside.accept()[0] if how in ("closed", "accepted") else None
+            if how == "closed":
+                end.close()
+            with t.attach([*API, *named("none")], gaps=OTHERS) as a:
+                equal(a.err().count("from before go on: "), count, f"what is said of one that is {how}: {a.err()}")
+                if count:
+                    contains(a.err(), "from before go on: 1, the first is descriptor", "the number")
+                    contains(a.err(), f"of process {holder.pid}", "the process")
+            if end:
+                end.close()
+        os.unlink(path)
+    nothing_stays()
+
+
 @test("attach: cgroups below are covered, those that are there and those that are made later; so is `exec`")
 def _():
     path = place("below.sock")

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "io/log.h"
+#include "supervisor/diag.h"
+#include "supervisor/files.h"
 
 /* "none" is a word for asking without allowing anything. */
 static bool is_name(const char *text)
@@ -49,10 +51,50 @@ int attach_unix_load(struct attachment *a)
 	return allow_all(a);
 }
 
+/* Is it connected to one that no member holds? */
+static bool leads_out(const struct attachment *a, int lists[2], uint64_t inode)
+{
+	for (int i = 0; i < 2; i++) {
+		struct diag_peer p;
+
+		if (lists[i] >= 0 && diag_unix_peer(lists[i], inode, &p) == 0)
+			return p.connected && (!p.inode || !held_has(&a->held, p.inode));
+	}
+	return false;
+}
+
+/*
+ * The programs are asked when a connection is made. Those from before go on: what a service writes its log to is one of them,
+ * and breaking that off would end it. So they are told.
+ */
+static void tell_connections(const struct attachment *a)
+{
+	int lists[2] = { diag_open_in(-EBADF), a->ns < 0 ? -EBADF : diag_open_in(a->ns) };
+	const struct held_socket *first = NULL;
+	unsigned int count = 0;
+
+	for (size_t i = 0; i < a->held.n; i++) {
+		const struct held_socket *s = &a->held.items[i];
+
+		if (s->kind != HELD_OTHER || !leads_out(a, lists, s->inode))
+			continue;
+		first = first ? first : s;
+		count++;
+	}
+	for (int i = 0; i < 2; i++)
+		fd_close(&lists[i]);
+	if (first)
+		log_warn("connections to unix sockets outside from before go on: %u, the first is "
+			 "descriptor %d of process %d",
+			 count, first->fd, (int)first->pid);
+}
+
 void attach_unix_judge(struct attachment *a)
 {
-	if (a->unix_programs)
-		a->gaps.open &= ~(1U << GAP_UNIX_SOCKETS);
+	if (!a->unix_programs)
+		return;
+	a->gaps.open &= ~(1U << GAP_UNIX_SOCKETS);
+	tell_connections(a);
 }
 
 int attach_unix_try(struct attachment *a, int cgroup_fd)

@@ -13,7 +13,7 @@
  */
 _must_check_ int attach_unix_load(struct attachment *a);
 
-/* They close a gap. */
+/* They close a gap. Tells what goes on all the same. */
 void attach_unix_judge(struct attachment *a);
 
 /* In a cgroup of our own; redirect_unix_try_end() ends it. */
