@@ -91,7 +91,7 @@ static struct pins read_pins(const char *path)
 	struct pins p = { 0 };
 	int fd = path ? open_cgroup(path) : -EBADF;
 
-	assert_int_equal(pins_read(PINS, fd, &p), 0);
+	assert_int_equal(pins_read(PINS, fd, false, &p), 0);
 	if (fd >= 0)
 		(void)close(fd);
 	return p;
@@ -188,7 +188,7 @@ static void test_pins_are_read_back(void **state)
 	assert_int_equal(adopt(cgroup, &r), 0);
 	redirect_free(r);
 	assert_int_equal(read_pins(cgroup).active, p.wanted);
-	assert_int_equal(pins_read("/sys/fs/bpf/nothing", -EBADF, &p), -ENOENT);
+	assert_int_equal(pins_read("/sys/fs/bpf/nothing", -EBADF, false, &p), -ENOENT);
 }
 
 static void test_pins_of_another_cgroup_are_not_taken(void **state)

@@ -23,6 +23,7 @@
 
 #include "bpf/redirect.h"
 #include "redirect/origin.h"
+#include "redirect/pins.h"
 #include "redirect/unix.h"
 #include "tests/support/bpf_frame.h"
 #include "tests/support/bpf_ring.h"
@@ -505,6 +506,91 @@ static void test_taking_over_and_going(void **state)
 	(void)close(plain);
 }
 
+/* ---- trying out, and what is read from the pins ---- */
+
+static void test_trying_out(void **state)
+{
+	char why[300] = "";
+	int plain = open(bpf_frame.plain, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	pid_t outside = bpf_start(serve_outside, NULL);
+
+	(void)state;
+	assert_int_equal(redirect_unix_load(bpf_frame.redirect, &unix_programs, why, sizeof(why)),
+			 0);
+	assert_int_equal(bpf_run(out_path, bpf_frame.plain, 0), ANS_OUT);
+	assert_int_equal(redirect_unix_try(unix_programs, plain, why, sizeof(why)), 0);
+	assert_int_equal(bpf_run(out_path, bpf_frame.plain, 0), EPERM);
+	assert_int_equal(bpf_run(out_path_sendto, bpf_frame.plain, 0), EPERM);
+	redirect_unix_try_end(unix_programs);
+	redirect_unix_try_end(unix_programs);
+	assert_int_equal(bpf_run(out_path, bpf_frame.plain, 0), ANS_OUT);
+	bpf_stop(outside);
+	(void)close(plain);
+}
+
+struct names {
+	unsigned int abstract, path, other;
+};
+
+static void count_name(void *arg, const char *name)
+{
+	struct names *n = arg;
+
+	if (strcmp(name, "@one") == 0)
+		n->abstract++;
+	else if (strcmp(name, "/two?three") == 0)
+		n->path++;
+	else
+		n->other++;
+}
+
+static struct pins read_pins(int cgroup, bool unix_sockets)
+{
+	struct pins p = { 0 };
+
+	assert_int_equal(pins_read(PINS, cgroup, unix_sockets, &p), 0);
+	return p;
+}
+
+static void test_pins(void **state)
+{
+	int held = open(bpf_frame.held, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	pid_t outside = bpf_start(serve_outside, NULL);
+	struct names names = { 0 };
+	char why[300] = "";
+	struct pins p;
+
+	(void)state;
+	assert_int_equal(redirect_unix_allow(unix_programs, "@one"), 0);
+	assert_int_equal(redirect_unix_allow(unix_programs, "/two three"), 0);
+	assert_int_equal(redirect_unix_attach(unix_programs, held, PINS, why, sizeof(why)), 0);
+	assert_true(redirect_unix_is_pinned(PINS));
+	redirect_unix_names(PINS, count_name, &names);
+	assert_int_equal(names.abstract, 1);
+	assert_int_equal(names.path, 1);
+	assert_int_equal(names.other, 0);
+	p = read_pins(held, false);
+	assert_true(p.unix_sockets);
+	assert_int_equal(p.active, p.wanted);
+	redirect_unix_free(unix_programs);
+	unix_programs = NULL;
+	assert_int_equal(bpf_run(out_path, bpf_frame.held, 0), EPERM);
+	assert_int_equal(redirect_unix_unpin(PINS), 0);
+	assert_int_equal(redirect_unix_unpin(PINS), 0);
+	assert_false(redirect_unix_is_pinned(PINS));
+	for (int i = 0; i < 500 && bpf_run(out_path, bpf_frame.held, 0) != ANS_OUT; i++)
+		(void)poll(NULL, 0, 10); /* a grace period of the kernel's */
+	assert_int_equal(bpf_run(out_path, bpf_frame.held, 0), ANS_OUT);
+	/* The first object's are what they were. */
+	p = read_pins(held, false);
+	assert_false(p.unix_sockets);
+	assert_int_equal(p.active, p.wanted);
+	p = read_pins(held, true);
+	assert_int_equal(p.active, p.wanted - REDIRECT_UNIX_HOOKS);
+	bpf_stop(outside);
+	(void)close(held);
+}
+
 /* ---- what it needs ---- */
 
 static bool should_be_there(void)
@@ -527,6 +613,8 @@ static int run(void)
 		cmocka_unit_test(test_flood_of_names),
 		cmocka_unit_test(test_refusals_are_said_by_name),
 		cmocka_unit_test(test_taking_over_and_going),
+		cmocka_unit_test(test_trying_out),
+		cmocka_unit_test(test_pins),
 	};
 	char why[300] = "", command[100];
 	int r = redirect_unix_load(bpf_frame.redirect, &unix_programs, why, sizeof(why));

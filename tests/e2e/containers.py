@@ -175,6 +175,14 @@ def _():
         equal(a.process.wait(timeout=30), 1, f"exit status: {a.err()}")
         contains(a.err(), "reaches /var/run/docker.sock", "what is said")
         a.process.stdout.close()
+        ping = ["curl", "-sS", "-m", "5", "--unix-socket", "/var/run/docker.sock", "http://docker/_ping"]
+        equal(e.execute(name, ping).stdout, "OK", "control: what the daemon says")
+        with attach(e, name, ["--allow-unix", "none"]) as a:
+            lacks(a.err(), "docker.sock", "what is said when it is refused")
+            lacks(e.execute(name, ping).stdout, "OK", "what the daemon says then")
+        with attach(e, name, ["--allow-unix", "/var/run/docker.sock"]) as a:
+            equal(e.execute(name, ping).stdout, "OK", "what the daemon says when it is allowed")
+        equal(detach(net, a.ready["cgroup"]).returncode, 0, "detach's exit status")
     finally:
         e.remove(name)
 

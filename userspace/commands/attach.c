@@ -5,12 +5,14 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/meant.h"
 #include "commands/commands.h"
 #include "commands/options.h"
 #include "io/log.h"
+#include "redirect/unix.h"
 #include "supervisor/gaps.h"
 
 static const char usage[] =
@@ -25,7 +27,14 @@ static const char usage[] =
 	"  sudo nono-proxy attach --container my-agent --allow-domain api.example.com\n"
 	"\n";
 
-static const char after[] = "\nExit status: 0 done, 1 failed, 2 wrong options or configuration.\n";
+static const char after[] =
+	"\n"
+	"--allow-unix NAME closes the gap unix-sockets (Linux 6.7): NAME is the only socket that may be\n"
+	"used, a /PATH letter by letter as it will be asked for, or an @ABSTRACT name; \"none\" is none at\n"
+	"all. The cgroup's own abstract names work. Every other path is refused, also those that it makes\n"
+	"itself. Who can rename, link or mount where a PATH leads chooses the socket.\n"
+	"\n"
+	"Exit status: 0 done, 1 failed, 2 wrong options or configuration.\n";
 
 static int parse_pid(const char *text, pid_t *ret)
 {
@@ -57,6 +66,37 @@ static int check_gaps(const struct options *o)
 	return 0;
 }
 
+/* A path means what the processes see there: nothing is looked for. */
+static int check_unix(const struct options *o)
+{
+	const struct string_list *l = &o->unix_sockets;
+
+	for (size_t i = 0; i < l->n; i++) {
+		const char *name = l->items[i];
+		bool none = strcmp(name, "none") == 0;
+
+		if (none && l->n > 1) {
+			log_error("--allow-unix none: then no other can be named");
+			return -EINVAL;
+		}
+		if (!none && ((name[0] != '/' && name[0] != '@') || !name[1])) {
+			log_error("--allow-unix %s: say an absolute path, @NAME of an abstract socket, or none",
+				  name);
+			return -EINVAL;
+		}
+		if (strlen(name) > REDIRECT_UNIX_NAME_MAX) {
+			log_error("--allow-unix %s: no unix socket has so long a name (more than %d bytes)",
+				  name, REDIRECT_UNIX_NAME_MAX);
+			return -EINVAL;
+		}
+	}
+	if (l->n > REDIRECT_UNIX_NAMES_MAX) {
+		log_error("--allow-unix: more than %d names", REDIRECT_UNIX_NAMES_MAX);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 static int attach(struct options *o)
 {
 	struct attach_options a = {
@@ -65,6 +105,8 @@ static int attach(struct options *o)
 		.container = o->container,
 		.gaps = o->gaps.items,
 		.gap_count = o->gaps.n,
+		.unix_names = o->unix_sockets.items,
+		.unix_count = o->unix_sockets.n,
 		.drain_ms = o->drain_timeout_secs.v * 1000,
 		.token_given = o->token_file != NULL,
 		.detach_on_exit = o->detach_on_exit,
@@ -79,7 +121,7 @@ static int attach(struct options *o)
 	}
 	if (o->pid && parse_pid(o->pid, &a.pid) < 0)
 		return EXIT_USAGE;
-	if (check_gaps(o) < 0)
+	if (check_gaps(o) < 0 || check_unix(o) < 0)
 		return EXIT_USAGE;
 	if (options_load(o) < 0 || options_proxy_setup(o, &a.proxy) < 0 ||
 	    options_token(o, token) < 0)

@@ -54,6 +54,7 @@ struct options {
 	struct option_number port;
 	const char *token_file;
 	bool quiet, verbose;
+	struct string_list unix_sockets; /* run and attach */
 	/* run */
 	const char *user, *net;
 	bool proxy_env;

@@ -382,6 +382,8 @@ static int put_init(struct buf *b, const struct init_setup *s)
 	if (r == 0)
 		r = put_list(b, s->mask);
 	if (r == 0)
+		r = put_list(b, s->allow);
+	if (r == 0)
 		r = put_list(b, s->argv);
 	if (r == 0)
 		r = put_list(b, s->envp);
@@ -418,6 +420,7 @@ int init_setup_get(struct message *m, struct arena *arena, struct init_setup *re
 	s.hosts = read_z(&rd);
 	s.command_tty = read_z(&rd);
 	s.mask = read_list(&rd);
+	s.allow = read_list(&rd);
 	s.argv = read_list(&rd);
 	s.envp = read_list(&rd);
 	r = reader_result(&rd);

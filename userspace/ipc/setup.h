@@ -77,6 +77,7 @@ struct init_setup {
 	const char *resolv_conf, *hosts; /* contents; "" = leave as is */
 	const char *const *
 		mask; /* unix sockets of outside daemons to hide: absolute paths, NULL-terminated */
+	const char *const *allow; /* of all sockets those that COMMAND may use; or NULL */
 	const char *const *argv, *const *envp; /* NULL-terminated */
 	const char *command_tty; /* not used: init sees itself whether the terminal is ours */
 };

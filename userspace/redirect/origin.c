@@ -89,22 +89,18 @@ struct kernel_events {
 	void *arg;
 };
 
-/* As people write it: '@' for the zero byte, and no other bytes than those that print. */
-static void copy_unix_name(char out[static NONO_UNIX_PATH + 1], const void *record)
+void unix_name_text(const struct unix_name *name, char ret[static NONO_UNIX_PATH + 1])
 {
-	struct kernel_event_unix e;
-	uint32_t n;
+	uint32_t n = MIN(name->n, (uint32_t)NONO_UNIX_PATH);
 
-	memcpy(&e, record, sizeof(e));
-	n = MIN(e.name.n, (uint32_t)NONO_UNIX_PATH);
 	for (uint32_t i = 0; i < n; i++) {
-		uint8_t c = e.name.bytes[i];
+		uint8_t c = name->bytes[i];
 
-		out[i] = c > 0x20 && c < 0x7f ? (char)c : '?';
+		ret[i] = c > 0x20 && c < 0x7f ? (char)c : '?';
 	}
-	if (n && !e.name.bytes[0])
-		out[0] = '@';
-	out[n] = '\0';
+	if (n && !name->bytes[0])
+		ret[0] = '@';
+	ret[n] = '\0';
 }
 
 static int on_record(void *arg, void *data, size_t n)
@@ -112,6 +108,7 @@ static int on_record(void *arg, void *data, size_t n)
 	struct kernel_events *k = arg;
 	struct kernel_event e;
 	struct kernel_refusal out;
+	struct kernel_event_unix u;
 	char name[NONO_UNIX_PATH + 1];
 
 	if (n < sizeof(e))
@@ -126,8 +123,9 @@ static int on_record(void *arg, void *data, size_t n)
 		.protocol = (uint8_t)e.protocol,
 	};
 	copy_comm(out.comm, e.comm);
-	if (e.kind == KEV_UNIX && n >= sizeof(struct kernel_event_unix)) {
-		copy_unix_name(name, data);
+	if (e.kind == KEV_UNIX && n >= sizeof(u)) {
+		memcpy(&u, data, sizeof(u));
+		unix_name_text(&u.name, name);
 		out.name = name;
 	}
 	k->fn(k->arg, &out);

@@ -33,6 +33,9 @@ struct kernel_refusal {
 	const char *name; /* KEV_UNIX: of the socket, '@' for an abstract one's first byte; else NULL */
 };
 
+/* As people write it: '@' for the first byte of an abstract one, and '?' for what does not print. */
+void unix_name_text(const struct unix_name *name, char ret[static NONO_UNIX_PATH + 1]);
+
 struct kernel_events;
 
 /* Reads the ring. `fn` runs from kernel_events_read(). The descriptor to poll is kernel_events_fd(). */

@@ -15,6 +15,7 @@
 #include <bpf/libbpf.h>
 
 #include "redirect/obstacle.h"
+#include "redirect/unix.h"
 
 /* The skeleton's own helpers compare sizes of different signs. */
 #pragma GCC diagnostic push
@@ -53,16 +54,15 @@ static bool in_effect(int cgroup_fd, enum bpf_attach_type type, uint32_t program
 	return false;
 }
 
-static void look_at(const struct bpf_program *prog, const char *dir, int cgroup_fd, uint64_t wanted,
-		    struct pins *p)
+static void look_at(const char *name, enum bpf_attach_type type, const char *dir, int cgroup_fd,
+		    uint64_t wanted, struct pins *p)
 {
 	char path[PATH_MAX];
 	uint32_t program;
 	uint64_t cgroup;
 
 	p->wanted++;
-	if (snprintf(path, sizeof(path), "%s/link_%s", dir, bpf_program__name(prog)) >=
-		    (int)sizeof(path) ||
+	if (snprintf(path, sizeof(path), "%s/link_%s", dir, name) >= (int)sizeof(path) ||
 	    !read_link(path, &program, &cgroup))
 		return;
 	if (cgroup)
@@ -70,15 +70,15 @@ static void look_at(const struct bpf_program *prog, const char *dir, int cgroup_
 	if (cgroup == 0 || (wanted && cgroup != wanted))
 		return;
 	p->pinned++;
-	if (in_effect(cgroup_fd, bpf_program__expected_attach_type(prog), program))
+	if (in_effect(cgroup_fd, type, program))
 		p->active++;
 }
 
-int pins_read(const char *pin_dir, int cgroup_fd, struct pins *ret)
+int pins_read(const char *pin_dir, int cgroup_fd, bool unix_sockets, struct pins *ret)
 {
 	struct redirect_bpf *skel;
 	struct bpf_program *prog;
-	struct pins p = { 0 };
+	struct pins p = { .unix_sockets = unix_sockets || redirect_unix_is_pinned(pin_dir) };
 	struct stat st = { 0 };
 
 	if (access(pin_dir, F_OK) < 0)
@@ -90,8 +90,13 @@ int pins_read(const char *pin_dir, int cgroup_fd, struct pins *ret)
 	if (!skel)
 		return errno ? -errno : -EIO;
 	bpf_object__for_each_program(prog, skel->obj)
-		look_at(prog, pin_dir, cgroup_fd, st.st_ino, &p);
+		look_at(bpf_program__name(prog), bpf_program__expected_attach_type(prog), pin_dir,
+			cgroup_fd, st.st_ino, &p);
 	redirect_bpf__destroy(skel);
+	for (size_t i = 0; p.unix_sockets && i < REDIRECT_UNIX_HOOKS; i++)
+		look_at(redirect_unix_hooks[i].name,
+			(enum bpf_attach_type)redirect_unix_hooks[i].attach_type, pin_dir,
+			cgroup_fd, st.st_ino, &p);
 	*ret = p;
 	return 0;
 }

@@ -12,9 +12,13 @@ struct pins {
 	unsigned int wanted; /* programs of ours */
 	unsigned int pinned; /* of them whose link is pinned and on that cgroup */
 	unsigned int active; /* of them that are in effect on the cgroup now; 0 without a cgroup */
+	bool unix_sockets;   /* those for unix sockets are among them */
 };
 
-/* `cgroup_fd`: the cgroup to compare with, or -EBADF. 0; -ENOENT: there is no such directory; -errno. */
-_must_check_ int pins_read(const char *pin_dir, int cgroup_fd, struct pins *ret);
+/*
+ * `cgroup_fd`: the cgroup to compare with, or -EBADF. `unix_sockets`: the programs for unix sockets must be there; else they count
+ * if anything of them is. 0; -ENOENT: there is no such directory; -errno.
+ */
+_must_check_ int pins_read(const char *pin_dir, int cgroup_fd, bool unix_sockets, struct pins *ret);
 
 #endif

@@ -16,6 +16,7 @@
 
 #include "bpf/redirect.h"
 #include "redirect/obstacle.h"
+#include "redirect/origin.h"
 
 /* The skeleton's own helpers compare sizes of different signs. */
 #pragma GCC diagnostic push
@@ -27,11 +28,23 @@
 #define ATTACH_UNIX_CONNECT ((enum bpf_attach_type)49)
 #define ATTACH_UNIX_SENDMSG ((enum bpf_attach_type)50)
 
-#define PROGRAMS 2
+_Static_assert(REDIRECT_UNIX_NAME_MAX == NONO_UNIX_PATH, "the same limit on both sides");
+_Static_assert(REDIRECT_UNIX_NAMES_MAX == NONO_UNIX_ALLOWED_MAX, "the same limit on both sides");
+
+#define PROGRAMS REDIRECT_UNIX_HOOKS
+
+const struct redirect_unix_hook redirect_unix_hooks[REDIRECT_UNIX_HOOKS] = {
+	{ "connect_unix", ATTACH_UNIX_CONNECT },
+	{ "sendmsg_unix", ATTACH_UNIX_SENDMSG },
+};
+
+static const char *const pin_names[] = { "link_connect_unix", "link_sendmsg_unix",
+					 "map_unix_allowed", "map_unix_cgroup" };
 
 struct redirect_unix {
 	struct unix_bpf *skel;
 	struct bpf_link *links[PROGRAMS];
+	struct bpf_link *trial[PROGRAMS]; /* never pinned */
 };
 
 /* The two programs in the order of `links`. */
@@ -42,13 +55,12 @@ static struct bpf_program *program(const struct redirect_unix *u, size_t i)
 
 static int set_types(struct redirect_unix *u)
 {
-	const enum bpf_attach_type types[PROGRAMS] = { ATTACH_UNIX_CONNECT, ATTACH_UNIX_SENDMSG };
-
 	for (size_t i = 0; i < PROGRAMS; i++) {
 		int e = bpf_program__set_type(program(u, i), BPF_PROG_TYPE_CGROUP_SOCK_ADDR);
 
 		if (e >= 0)
-			e = bpf_program__set_expected_attach_type(program(u, i), types[i]);
+			e = bpf_program__set_expected_attach_type(
+				program(u, i), redirect_unix_hooks[i].attach_type);
 		if (e < 0)
 			return e;
 	}
@@ -120,6 +132,7 @@ void redirect_unix_free(struct redirect_unix *u)
 {
 	if (!u)
 		return;
+	redirect_unix_try_end(u);
 	for (size_t i = 0; i < PROGRAMS; i++)
 		(void)bpf_link__destroy(u->links[i]);
 	unix_bpf__destroy(u->skel);
@@ -168,6 +181,8 @@ static int attach_one(struct redirect_unix *u, size_t i, int cgroup_fd, uint64_t
 
 	if (e < 0)
 		return e;
+	/* Of a try that failed. */
+	(void)bpf_link__destroy(take_ptr(u->links[i]));
 	if (access(path, F_OK) == 0) {
 		u->links[i] = bpf_link__open(path);
 		if (!u->links[i])
@@ -179,6 +194,51 @@ static int attach_one(struct redirect_unix *u, size_t i, int cgroup_fd, uint64_t
 	if (!u->links[i])
 		return errno ? -errno : -EIO;
 	return bpf_link__pin(u->links[i], path);
+}
+
+/* From here on "its own" is what is in this cgroup. */
+static int tell_cgroup(struct redirect_unix *u, int cgroup_fd, uint64_t *ret)
+{
+	uint32_t zero = 0;
+	struct stat st;
+	uint64_t cgroup;
+	int e;
+
+	if (fstat(cgroup_fd, &st) < 0)
+		return -errno;
+	cgroup = st.st_ino;
+	e = bpf_map_update_elem(bpf_map__fd(u->skel->maps.unix_cgroup), &zero, &cgroup, BPF_ANY);
+	*ret = cgroup;
+	return e;
+}
+
+static void say_attach(int error, char *why, size_t why_n)
+{
+	(void)snprintf(why, why_n, "cannot attach the programs for unix sockets: %s",
+		       strerror(-error));
+}
+
+int redirect_unix_try(struct redirect_unix *u, int cgroup_fd, char *why, size_t why_n)
+{
+	uint64_t cgroup;
+	int e = tell_cgroup(u, cgroup_fd, &cgroup);
+
+	for (size_t i = 0; e >= 0 && i < PROGRAMS; i++) {
+		u->trial[i] = bpf_program__attach_cgroup(program(u, i), cgroup_fd);
+		if (!u->trial[i])
+			e = errno ? -errno : -EIO;
+	}
+	if (e < 0) {
+		say_attach(e, why, why_n);
+		redirect_unix_try_end(u);
+	}
+	return e;
+}
+
+void redirect_unix_try_end(struct redirect_unix *u)
+{
+	for (size_t i = 0; i < PROGRAMS; i++)
+		(void)bpf_link__destroy(take_ptr(u->trial[i]));
 }
 
 /* The map of an earlier object may be pinned there: it goes when its programs do. */
@@ -197,15 +257,9 @@ static int pin_map(struct bpf_map *map, const char *dir)
 int redirect_unix_attach(struct redirect_unix *u, int cgroup_fd, const char *pin_dir, char *why,
 			 size_t why_n)
 {
-	uint32_t zero = 0;
-	struct stat st;
 	uint64_t cgroup;
-	int e;
+	int e = tell_cgroup(u, cgroup_fd, &cgroup);
 
-	if (fstat(cgroup_fd, &st) < 0)
-		return -errno;
-	cgroup = st.st_ino;
-	e = bpf_map_update_elem(bpf_map__fd(u->skel->maps.unix_cgroup), &zero, &cgroup, BPF_ANY);
 	for (size_t i = 0; e >= 0 && i < PROGRAMS; i++)
 		e = attach_one(u, i, cgroup_fd, cgroup, pin_dir);
 	if (e >= 0)
@@ -213,8 +267,7 @@ int redirect_unix_attach(struct redirect_unix *u, int cgroup_fd, const char *pin
 	if (e >= 0)
 		e = pin_map(u->skel->maps.unix_cgroup, pin_dir);
 	if (e < 0)
-		(void)snprintf(why, why_n, "cannot attach the programs for unix sockets: %s",
-			       strerror(-e));
+		say_attach(e, why, why_n);
 	return e;
 }
 
@@ -248,4 +301,51 @@ int redirect_unix_verify(const struct redirect_unix *u, int cgroup_fd, char *why
 		return e;
 	}
 	return 0;
+}
+
+/* ---- by the pins alone ---- */
+
+bool redirect_unix_is_pinned(const char *pin_dir)
+{
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < ARRAY_SIZE(pin_names); i++)
+		if (pin_path(path, pin_dir, "", pin_names[i]) == 0 && access(path, F_OK) == 0)
+			return true;
+	return false;
+}
+
+int redirect_unix_unpin(const char *pin_dir)
+{
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < ARRAY_SIZE(pin_names); i++) {
+		int e = pin_path(path, pin_dir, "", pin_names[i]);
+
+		if (e < 0)
+			return e;
+		if (unlink(path) < 0 && errno != ENOENT)
+			return -errno;
+	}
+	return 0;
+}
+
+void redirect_unix_names(const char *pin_dir, void (*fn)(void *arg, const char *name), void *arg)
+{
+	struct unix_name key, next, *last = NULL;
+	char text[NONO_UNIX_PATH + 1], path[PATH_MAX];
+	int fd;
+
+	if (pin_path(path, pin_dir, "map_", "unix_allowed") < 0)
+		return;
+	fd = bpf_obj_get(path);
+	/* Nothing is ever taken out of it, so that each key has a next one. */
+	while (fd >= 0 && bpf_map_get_next_key(fd, last, &next) == 0) {
+		key = next;
+		last = &key;
+		unix_name_text(&key, text);
+		fn(arg, text);
+	}
+	if (fd >= 0)
+		(void)close(fd);
 }

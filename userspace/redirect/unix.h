@@ -12,6 +12,9 @@
 #include "base/defs.h"
 #include "redirect/redirect.h"
 
+#define REDIRECT_UNIX_NAME_MAX	108 /* bytes */
+#define REDIRECT_UNIX_NAMES_MAX 256
+
 struct redirect_unix;
 
 /*
@@ -32,10 +35,34 @@ _must_check_ int redirect_unix_allow(struct redirect_unix *u, const char *name);
  */
 _must_check_ int redirect_unix_attach(struct redirect_unix *u, int cgroup_fd, const char *pin_dir, char *why, size_t why_n);
 
+/* Attaches both for as long as redirect_unix_try_end() is not called. As redirect_try(). */
+_must_check_ int redirect_unix_try(struct redirect_unix *u, int cgroup_fd, char *why, size_t why_n);
+void redirect_unix_try_end(struct redirect_unix *u);
+
 /* Are both in effect? As redirect_verify(). */
 _must_check_ int redirect_unix_verify(const struct redirect_unix *u, int cgroup_fd, char *why, size_t why_n);
 
 /* Detaches nothing: pinned links stay. NULL is fine. */
 void redirect_unix_free(struct redirect_unix *u);
+
+/* ---- by the pins alone ---- */
+
+#define REDIRECT_UNIX_HOOKS 2
+
+struct redirect_unix_hook {
+	const char *name; /* of the program */
+	int attach_type;
+};
+
+extern const struct redirect_unix_hook redirect_unix_hooks[REDIRECT_UNIX_HOOKS];
+
+/* Is anything of the second object pinned there? */
+bool redirect_unix_is_pinned(const char *pin_dir);
+
+/* Removes what is pinned of it, and leaves the first one's. 0, also when there was nothing, or -errno. */
+_must_check_ int redirect_unix_unpin(const char *pin_dir);
+
+/* Calls `fn` with each name that is allowed, as unix_name_text() writes it. */
+void redirect_unix_names(const char *pin_dir, void (*fn)(void *arg, const char *name), void *arg);
 
 #endif

@@ -24,6 +24,7 @@
 
 #include "confine/confine.h"
 #include "io/log.h"
+#include "supervisor/attach_unix.h"
 #include "supervisor/attachment.h"
 #include "supervisor/audit_file.h"
 #include "supervisor/container.h"
@@ -119,6 +120,7 @@ static int fill_entry(struct attachment *a)
 	(void)snprintf(a->info.token, sizeof(a->info.token), "%s", a->opt->proxy.token);
 	if (attached_read(&a->entry, &before) == 0) {
 		a->info.port = before.port;
+		a->info.unix_sockets = before.unix_sockets;
 		if (!a->opt->token_given)
 			memcpy(a->info.token, before.token, sizeof(before.token));
 	}
@@ -237,6 +239,7 @@ static int look_around(struct attachment *a)
 		r = gaps_find(&a->target, a->ns, &a->held, &a->gaps, &a->why);
 	if (r < 0)
 		return r;
+	attach_unix_judge(a);
 	if (a->ns < 0)
 		log_warn("%s uses the host's network: only the second wall stands, the programs in "
 			 "the kernel",
@@ -292,11 +295,16 @@ static int try_in(struct attachment *a, const struct cgroup *probe)
 	const struct selftest t = { .cgroup = probe->fd,
 				    .netns = &a->netns,
 				    .tuples = redirect_tuple_fd(a->redirect),
-				    .events = redirect_events_fd(a->redirect) };
+				    .events = redirect_events_fd(a->redirect),
+				    .unix_sockets = a->unix_programs != NULL };
 	int r = redirect_try(a->redirect, probe->fd, a->why.text, sizeof(a->why.text));
 
 	if (r == 0)
+		r = attach_unix_try(a, probe->fd);
+	if (r == 0)
 		r = selftest_run(&t, &a->why);
+	if (a->unix_programs)
+		redirect_unix_try_end(a->unix_programs);
 	redirect_try_end(a->redirect);
 	return r;
 }
@@ -326,8 +334,9 @@ static int try_out(struct attachment *a)
 static int verify_one(void *arg, int dir)
 {
 	struct attachment *a = arg;
+	int r = redirect_verify(a->redirect, dir, a->why.text, sizeof(a->why.text));
 
-	return redirect_verify(a->redirect, dir, a->why.text, sizeof(a->why.text));
+	return r < 0 ? r : attach_unix_verify(a, dir);
 }
 
 /* The place of the pins may have gone since we looked: another version of us, which does not know entries like ours, takes it
@@ -356,6 +365,9 @@ static int close_it(struct attachment *a)
 	if (r < 0)
 		return r;
 	a->pinned = true;
+	r = attach_unix_close(a);
+	if (r < 0)
+		return r;
 	return target_each_cgroup(&a->target, verify_one, a);
 }
 
@@ -422,6 +434,8 @@ static void hand_over(struct attachment *a)
 static int note_standing(struct attachment *a)
 {
 	a->info.port = a->netns.serve.explicit4;
+	a->info.unix_sockets = a->unix_programs ||
+			       (a->info.unix_sockets && a->opt->unix_count > 0);
 	return attached_record(&a->entry, &a->info, &a->why);
 }
 
@@ -474,6 +488,8 @@ static int close_and_serve(struct attachment *a)
 	if (r == 0)
 		r = load_programs(a);
 	if (r == 0)
+		r = attach_unix_load(a);
+	if (r == 0)
 		r = stop_processes(a);
 	if (r == 0)
 		r = look_around(a);
@@ -489,11 +505,14 @@ static int close_and_serve(struct attachment *a)
 		r = settle_sockets(a);
 	if (r == 0)
 		r = note_standing(a);
+	if (r == 0)
+		attach_unix_drop(a);
 	return r;
 }
 
 static void open_again(struct attachment *a)
 {
+	redirect_unix_free(take_ptr(a->unix_programs));
 	redirect_free(take_ptr(a->redirect));
 	redirect_unpin(a->info.pins);
 	attached_remove(&a->entry);
@@ -543,6 +562,7 @@ int supervisor_attach(const struct attach_options *opt)
 	a.proxy = (struct role)ROLE_INIT;
 	a.audit = a.bindings = a.ns = -EBADF;
 	status = live(&a);
+	redirect_unix_free(take_ptr(a.unix_programs));
 	redirect_free(take_ptr(a.redirect));
 	held_done(&a.held);
 	attached_abandon(&a.entry);

@@ -21,9 +21,9 @@ int attached_info_text(const struct attached_info *i, struct buf *out)
 {
 	return buf_printf(
 		out,
-		"path=%s\npins=%s\nuid=%u\nsession=%s\ngaps=%s\nport=%u\ntoken=%s\npid=%d\n"
+		"path=%s\npins=%s\nuid=%u\nsession=%s\ngaps=%s\nunix=%d\nport=%u\ntoken=%s\npid=%d\n"
 		"start=%" PRIu64 "\n",
-		i->path, i->pins, i->uid, i->session, i->gaps, i->port, i->token, (int)i->pid,
+		i->path, i->pins, i->uid, i->session, i->gaps, i->unix_sockets, i->port, i->token, (int)i->pid,
 		i->start);
 }
 
@@ -50,6 +50,13 @@ static bool get_number(const char **text, const char *key, uint64_t max, uint64_
 	return !*end && !errno && *ret <= max;
 }
 
+/* One of an earlier version does not say. */
+static bool get_unix(const char **text, uint64_t *ret)
+{
+	*ret = 0;
+	return strncmp(*text, "unix=", 5) != 0 || get_number(text, "unix=", 1, ret);
+}
+
 /* Everything in this directory is going to be removed one day: ".../nono-proxy/cgroup-N", and nothing else. */
 static bool is_place_of_pins(const char *path)
 {
@@ -63,14 +70,14 @@ static bool is_place_of_pins(const char *path)
 bool attached_info_parse(const char *text, struct attached_info *ret)
 {
 	struct attached_info i = { 0 };
-	uint64_t uid, port, pid;
+	uint64_t uid, unix_sockets, port, pid;
 
 	if (!get_text(&text, "path=", i.path, sizeof(i.path)) ||
 	    !get_text(&text, "pins=", i.pins, sizeof(i.pins)) ||
 	    !get_number(&text, "uid=", UINT32_MAX, &uid) ||
 	    !get_text(&text, "session=", i.session, sizeof(i.session)) ||
 	    !get_text(&text, "gaps=", i.gaps, sizeof(i.gaps)) ||
-	    !get_number(&text, "port=", UINT16_MAX, &port) ||
+	    !get_unix(&text, &unix_sockets) || !get_number(&text, "port=", UINT16_MAX, &port) ||
 	    !get_text(&text, "token=", i.token, sizeof(i.token)) ||
 	    !get_number(&text, "pid=", INT32_MAX, &pid) ||
 	    !get_number(&text, "start=", UINT64_MAX, &i.start) || *text)
@@ -80,6 +87,7 @@ bool attached_info_parse(const char *text, struct attached_info *ret)
 	if (!token_is_valid(str_of(i.token)))
 		return false;
 	i.uid = (uint32_t)uid;
+	i.unix_sockets = unix_sockets == 1;
 	i.port = (uint32_t)port;
 	i.pid = (pid_t)pid;
 	*ret = i;

@@ -34,6 +34,7 @@ struct attached_info {
 	char pins[PIN_PATH_MAX + ATTACHED_NAME_MAX];
 	char session[STATE_ID_N + 1];
 	char gaps[256]; /* those that are open and were accepted: words with commas */
+	bool unix_sockets; /* the programs for unix sockets are there, too */
 	uint32_t uid;	/* of the proxy */
 	uint32_t port;	/* of the explicit listener on the sandbox's 127.0.0.1 */
 	char token[TOKEN_TEXT + 1];

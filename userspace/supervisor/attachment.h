@@ -6,6 +6,7 @@
 #define NONO_SUPERVISOR_ATTACHMENT_H
 
 #include "redirect/redirect.h"
+#include "redirect/unix.h"
 #include "supervisor/attach.h"
 #include "supervisor/attached.h"
 #include "supervisor/gaps.h"
@@ -31,6 +32,7 @@ struct attachment {
 	struct gaps gaps;
 	int ns; /* its network namespace; -EBADF: our own */
 	struct redirect *redirect;
+	struct redirect_unix *unix_programs; /* NULL: unix sockets are not watched over */
 	struct netns netns;
 	struct role proxy;
 	uint64_t alien; /* the one that was told last */

@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor/diag.h"
 
+#include <fcntl.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
+#include <linux/unix_diag.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "io/log.h"
+#include "supervisor/files.h"
+
 #define ANSWER_MAX 65536
+#define BOTH_WAYS  3 /* RCV_SHUTDOWN, SEND_SHUTDOWN */
 
 int diag_open(void)
 {
@@ -19,6 +26,23 @@ int diag_open(void)
 	if (fd < 0)
 		return -errno;
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	return fd;
+}
+
+int diag_open_in(int ns)
+{
+	_cleanup_close_ int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	int fd;
+
+	if (ns < 0)
+		return diag_open();
+	if (home < 0 || setns(ns, CLONE_NEWNET) < 0)
+		return -errno;
+	fd = diag_open();
+	if (setns(home, CLONE_NEWNET) < 0) {
+		log_error("cannot return from the other network namespace: %s", strerror(errno));
+		abort();
+	}
 	return fd;
 }
 
@@ -58,8 +82,7 @@ static void read_one(const struct nlmsghdr *h, uint8_t protocol, struct diag_soc
 		.local = endpoint_of(m->idiag_family, m->id.idiag_src, m->id.idiag_sport),
 		.remote = endpoint_of(m->idiag_family, m->id.idiag_dst, m->id.idiag_dport),
 	};
-	for (const struct rtattr *a = (const void *)(m + 1); RTA_OK(a, left);
-	     a = RTA_NEXT(a, left))
+	for (const struct rtattr *a = (const void *)(m + 1); RTA_OK(a, left); a = RTA_NEXT(a, left))
 		if (a->rta_type == INET_DIAG_CGROUP_ID && RTA_PAYLOAD(a) >= sizeof(ret->cgroup))
 			memcpy(&ret->cgroup, RTA_DATA(a), sizeof(ret->cgroup));
 }
@@ -161,4 +184,62 @@ int diag_destroy(int fd, const struct diag_socket *s)
 		return -errno;
 	r = read_answer(answer, (size_t)n, 0, NULL, NULL);
 	return r < 0 ? r : 0;
+}
+
+/* An end that has been closed has no inode either, but then this one is shut down. */
+static struct diag_peer read_peer(const struct nlmsghdr *h)
+{
+	const struct unix_diag_msg *m = NLMSG_DATA(h);
+	size_t left = h->nlmsg_len - NLMSG_LENGTH(sizeof(*m));
+	struct diag_peer p = { 0 };
+	uint32_t inode;
+	uint8_t down = 0;
+
+	for (const struct rtattr *a = (const void *)(m + 1); RTA_OK(a, left); a = RTA_NEXT(a, left))
+		if (a->rta_type == UNIX_DIAG_PEER && RTA_PAYLOAD(a) >= sizeof(inode)) {
+			memcpy(&inode, RTA_DATA(a), sizeof(inode));
+			p = (struct diag_peer){ true, inode };
+		} else if (a->rta_type == UNIX_DIAG_SHUTDOWN && RTA_PAYLOAD(a) >= sizeof(down)) {
+			memcpy(&down, RTA_DATA(a), sizeof(down));
+		}
+	if (p.inode == 0 && down == BOTH_WAYS)
+		p.connected = false;
+	return p;
+}
+
+int diag_unix_peer(int fd, uint64_t inode, struct diag_peer *ret)
+{
+	struct {
+		struct nlmsghdr head;
+		struct unix_diag_req req;
+	} message = { .head = { .nlmsg_len = sizeof(message),
+				.nlmsg_type = SOCK_DIAG_BY_FAMILY,
+				.nlmsg_flags = NLM_F_REQUEST },
+		      .req = { .sdiag_family = AF_UNIX,
+			       .udiag_states = ~0U,
+			       .udiag_ino = (uint32_t)inode,
+			       .udiag_show = UDIAG_SHOW_PEER,
+			       .udiag_cookie = { ~0U, ~0U } } };
+	union {
+		struct nlmsghdr head;
+		uint8_t bytes[4096];
+	} answer;
+	ssize_t n;
+
+	if (send(fd, &message, sizeof(message), 0) != (ssize_t)sizeof(message))
+		return -errno;
+	do
+		n = recv(fd, &answer, sizeof(answer), 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if (!NLMSG_OK(&answer.head, (size_t)n))
+		return -EIO;
+	if (answer.head.nlmsg_type == NLMSG_ERROR)
+		return ((const struct nlmsgerr *)NLMSG_DATA(&answer.head))->error;
+	if (answer.head.nlmsg_type != SOCK_DIAG_BY_FAMILY ||
+	    answer.head.nlmsg_len < NLMSG_LENGTH(sizeof(struct unix_diag_msg)))
+		return -EIO;
+	*ret = read_peer(&answer.head);
+	return 0;
 }

@@ -53,7 +53,7 @@ static const char *const names[GAP_COUNT + 1] = {
 };
 
 static const char *const remedies[GAP_COUNT] = {
-	[GAP_UNIX_SOCKETS] = "do not mount the directories or sockets of daemons into it",
+	[GAP_UNIX_SOCKETS] = "do not mount sockets of daemons into it, or refuse them: --allow-unix none",
 	[GAP_SAME_USER] = "give it a user, or a pid namespace, of its own",
 	[GAP_HOST_PID] = "give it a pid namespace of its own (no --pid=host)",
 	[GAP_CGROUPFS] = "mount /sys/fs/cgroup read-only, with a cgroup namespace of its own",

@@ -17,7 +17,6 @@
 #include <fcntl.h>
 #include <linux/kcmp.h>
 #include <netinet/tcp.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -233,27 +232,9 @@ static void ask_socket(struct held_socket *s, const struct redirect *r)
 		s->kind = kind_of(fd, family, r);
 }
 
-/* A socket for the kernel's list in that namespace. */
-static int open_in(int ns)
-{
-	_cleanup_close_ int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	int fd;
-
-	if (ns < 0)
-		return diag_open();
-	if (home < 0 || setns(ns, CLONE_NEWNET) < 0)
-		return -errno;
-	fd = diag_open();
-	if (setns(home, CLONE_NEWNET) < 0) {
-		log_error("cannot return from the other network namespace: %s", strerror(errno));
-		abort();
-	}
-	return fd;
-}
-
 static int match_in(int ns, struct matching *m)
 {
-	_cleanup_close_ int fd = open_in(ns);
+	_cleanup_close_ int fd = diag_open_in(ns);
 
 	return fd < 0 ? fd : diag_each(fd, match, m);
 }
@@ -331,7 +312,7 @@ static int mark(const struct held_socket *s, struct redirect *r)
 unsigned int held_settle(const struct held *h, int ns, struct redirect *r,
 			 const struct redirect_netns *local, bool datagrams)
 {
-	_cleanup_close_ int diag = open_in(ns);
+	_cleanup_close_ int diag = diag_open_in(ns);
 	unsigned int left = 0;
 
 	for (size_t i = 0; i < h->n; i++) {
@@ -354,7 +335,7 @@ unsigned int held_settle(const struct held *h, int ns, struct redirect *r,
 
 void held_break(const struct held *h, int ns)
 {
-	_cleanup_close_ int there = open_in(ns), here = open_in(-EBADF);
+	_cleanup_close_ int there = diag_open_in(ns), here = diag_open_in(-EBADF);
 
 	for (size_t i = 0; i < h->n; i++) {
 		const struct held_socket *s = &h->items[i];

@@ -36,7 +36,7 @@ static int check_attached(const struct target *t, struct attached_info *ret, str
 
 	if (r < 0)
 		return r;
-	if (pins_read(ret->pins, t->fd, &pins) < 0 || pins.active < pins.wanted)
+	if (pins_read(ret->pins, t->fd, ret->unix_sockets, &pins) < 0 || pins.active < pins.wanted)
 		return why_set(why, -ESTALE,
 			       "%s is not held closed: %u of %u programs are in effect; attach it "
 			       "anew",

@@ -221,6 +221,10 @@ static int start_command(struct sandbox *sb)
 		return r;
 	if (sb->user.uid == 0 && !sb->opt->quiet)
 		log_warn("COMMAND runs as root: it can still write the host's files");
+	for (const char *const *p = sb->opt->allow_unix; p && *p && !sb->opt->quiet; p++)
+		log_warn("--allow-unix %s: whatever listens there acts for COMMAND with its own "
+			 "rights",
+			 *p);
 	r = channel_send(sb->init.channel, MSG_GO, STR_LIT(""), NULL, 0);
 	return r < 0 ? why_set(&sb->why, r, "cannot start COMMAND: %s", strerror(-r)) : 0;
 }

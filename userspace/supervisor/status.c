@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "redirect/pins.h"
+#include "redirect/unix.h"
 #include "supervisor/attached.h"
 #include "supervisor/files.h"
 #include "supervisor/target.h"
@@ -33,6 +34,11 @@ struct row {
 	bool alive;
 };
 
+static void name_json(void *arg, const char *name)
+{
+	json_str(arg, str_of(name));
+}
+
 static void row_json(struct json *j, const struct row *r)
 {
 	char listen[32];
@@ -49,6 +55,14 @@ static void row_json(struct json *j, const struct row *r)
 		json_kv_str(j, "listen", listen);
 	}
 	json_kv_str(j, "session", r->info->session);
+	json_key(j, "allow_unix");
+	if (r->pins.unix_sockets) {
+		json_array_begin(j);
+		redirect_unix_names(r->info->pins, name_json, j);
+		json_array_end(j);
+	} else {
+		json_put_null(j);
+	}
 	json_kv_int(j, "programs", r->pins.wanted);
 	json_kv_int(j, "programs_pinned", r->pins.pinned);
 	json_kv_int(j, "programs_in_effect", r->pins.active);
@@ -66,8 +80,9 @@ static void row_json(struct json *j, const struct row *r)
 
 static int row_text(struct buf *out, const struct row *r)
 {
-	return buf_printf(out, "%-7s %s  id %s, programs in effect %u of %u%s%s\n", r->state,
+	return buf_printf(out, "%-7s %s  id %s, programs in effect %u of %u%s%s%s\n", r->state,
 			  r->info->path, r->id, r->pins.active, r->pins.wanted,
+			  r->pins.unix_sockets ? ", unix sockets refused" : "",
 			  r->info->gaps[0] ? ", open: " : "", r->info->gaps);
 }
 
@@ -92,7 +107,7 @@ static void look(void *arg, struct attached *a, bool alive)
 	if (attached_read(a, &info) < 0)
 		(void)snprintf(info.path, sizeof(info.path), "?");
 	there = target_of_path(info.path, &t, &ignored) == 0 && t.id == strtoull(row.id, NULL, 10);
-	(void)!pins_read(info.pins, there ? t.fd : -EBADF, &row.pins);
+	(void)!pins_read(info.pins, there ? t.fd : -EBADF, info.unix_sockets, &row.pins);
 	row.state = state_of(&row, !there);
 	if (rep->json)
 		row_json(rep->json, &row);

@@ -191,6 +191,7 @@ static void test_proxy_setup_without_memory(void **state)
 static const char *const argv_[] = { "sh", "-c", "", NULL };
 static const char *const envp_[] = { "A=1", "PATH=/bin", NULL };
 static const char *const mask_[] = { "/tmp/a b\n", NULL };
+static const char *const allow_[] = { "/run/x", "/y", NULL };
 
 static void test_init_setup_round_trip(void **state)
 {
@@ -200,6 +201,7 @@ static void test_init_setup_round_trip(void **state)
 				      .cwd = "/home/x",
 				      .resolv_conf = "nameserver 127.0.0.1\n",
 				      .mask = mask_,
+				      .allow = allow_,
 				      .argv = argv_,
 				      .envp = envp_ };
 	struct init_setup got;
@@ -221,6 +223,9 @@ static void test_init_setup_round_trip(void **state)
 	assert_string_equal(got.command_tty, "");
 	assert_string_equal(got.mask[0], mask_[0]);
 	assert_null(got.mask[1]);
+	assert_string_equal(got.allow[0], allow_[0]);
+	assert_string_equal(got.allow[1], allow_[1]);
+	assert_null(got.allow[2]);
 	for (int i = 0; i < 3; i++)
 		assert_string_equal(got.argv[i], argv_[i]);
 	assert_null(got.argv[3]);

@@ -15,9 +15,12 @@
 #include "supervisor/attached.h"
 #include "supervisor/files.h"
 
-#define PINS "pins=/b/nono-proxy/cgroup-7\n"
-#define TOKEN "token=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n"
-#define REST "session=0123456789abcdef\ngaps=vsock,keyring\nport=4711\n" TOKEN "pid=12\nstart=99\n"
+#define PINS  "pins=/b/nono-proxy/cgroup-7\n"
+#define HEX8  "01234567"
+#define TOKEN HEX8 HEX8 HEX8 HEX8 HEX8 HEX8 HEX8 HEX8
+#define REST                                                                            \
+	"session=0123456789abcdef\ngaps=vsock,keyring\nunix=1\nport=4711\ntoken=" TOKEN \
+	"\npid=12\nstart=99\n"
 
 static char place[] = "/tmp/attached-test-XXXXXX";
 static char root[64];
@@ -29,12 +32,20 @@ static void test_parse(void **state)
 		bool good;
 	} rows[] = {
 		{ "all there", "path=/c/x\n" PINS "uid=7\n" REST, true },
-		{ "no gaps", "path=/c/x\n" PINS "uid=7\nsession=\ngaps=\nport=0\n" TOKEN "pid=0\nstart=0\n",
+		{ "no gaps",
+		  "path=/c/x\n" PINS "uid=7\nsession=\ngaps=\nunix=0\nport=0\ntoken=" TOKEN
+		  "\npid=0\nstart=0\n",
+		  true },
+		{ "of an earlier version",
+		  "path=/c/x\n" PINS "uid=7\nsession=\ngaps=\nport=0\ntoken=" TOKEN
+		  "\npid=0\nstart=0\n",
 		  true },
 		{ "empty", "", false },
 		{ "cut in the middle", "path=/c/x\n" PINS "uid=7\nsession=0123", false },
 		{ "cut before the last line",
-		  "path=/c/x\n" PINS "uid=7\nsession=\ngaps=\nport=0\n" TOKEN "pid=0\n", false },
+		  "path=/c/x\n" PINS "uid=7\nsession=\ngaps=\nunix=0\nport=0\ntoken=" TOKEN
+		  "\npid=0\n",
+		  false },
 		{ "something behind", "path=/c/x\n" PINS "uid=7\n" REST "more=1\n", false },
 		{ "another order", PINS "path=/c/x\nuid=7\n" REST, false },
 		{ "pins elsewhere", "path=/c/x\npins=/etc\nuid=7\n" REST, false },
@@ -52,14 +63,21 @@ static void test_parse(void **state)
 		{ "a negative number", "path=/c/x\n" PINS "uid=-1\n" REST, false },
 		{ "a number too large", "path=/c/x\n" PINS "uid=4294967296\n" REST, false },
 		{ "a port too large",
-		  "path=/c/x\n" PINS "uid=7\nsession=\ngaps=\nport=65536\n" TOKEN "pid=0\nstart=0\n",
+		  "path=/c/x\n" PINS "uid=7\nsession=\ngaps=\nunix=0\nport=65536\ntoken=" TOKEN
+		  "\npid=0\nstart=0\n",
 		  false },
-		{ "no token",
-		  "path=/c/x\n" PINS "uid=7\nsession=\ngaps=\nport=1\ntoken=\npid=0\nstart=0\n",
+		{ "a token too short",
+		  "path=/c/x\n" PINS "uid=7\nsession=\ngaps=\nunix=0\nport=1\ntoken=" HEX8
+		  "\npid=0\nstart=0\n",
+		  false },
+		{ "neither with nor without unix sockets",
+		  "path=/c/x\n" PINS "uid=7\nsession=\ngaps=\nunix=2\nport=1\ntoken=" TOKEN
+		  "\npid=0\nstart=0\n",
 		  false },
 		{ "a session too long",
 		  "path=/c/x\n" PINS
-		  "uid=7\nsession=0123456789abcdef0\ngaps=\nport=1\n" TOKEN "pid=0\nstart=0\n",
+		  "uid=7\nsession=0123456789abcdef0\ngaps=\nunix=0\nport=1\ntoken=" TOKEN
+		  "\npid=0\nstart=0\n",
 		  false },
 	};
 	struct attached_info i;
@@ -73,6 +91,8 @@ static void test_parse(void **state)
 	assert_string_equal(i.gaps, "vsock,keyring");
 	assert_int_equal(i.uid, 7);
 	assert_int_equal(i.port, 4711);
+	assert_true(i.unix_sockets);
+	assert_string_equal(i.token, TOKEN);
 	assert_int_equal(i.pid, 12);
 	assert_int_equal(i.start, 99);
 }
@@ -81,9 +101,10 @@ static const struct attached_info example = {
 	.path = "/c/x",
 	.pins = "/b/nono-proxy/cgroup-7",
 	.session = "0123456789abcdef",
-	.token = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
 	.uid = 61184,
 	.port = 1,
+	.token = TOKEN,
+	.unix_sockets = true,
 	.pid = 1,
 	.start = 2,
 };
