@@ -227,6 +227,52 @@ func main() {
         take_away(e, name)
 
 
+MUSL = """
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+	struct addrinfo hint = { .ai_socktype = SOCK_STREAM }, *all, *a;
+	int e = getaddrinfo(argv[1], "7", &hint, &all), right = 0, families = 0;
+
+	if (e) {
+		printf("%s\\n", gai_strerror(e));
+		return 1;
+	}
+	for (a = all; a; a = a->ai_next) {
+		char back[8] = "";
+		int fd = socket(a->ai_family, SOCK_STREAM, 0);
+
+		families |= a->ai_family == AF_INET ? 1 : 2;
+		right += connect(fd, a->ai_addr, a->ai_addrlen) == 0 && write(fd, "\\1hello", 6) == 6 && read(fd, back, 8) == 6 &&
+			 !memcmp(back, "\\1hello", 6);
+		close(fd);
+	}
+	printf("families %d, right %d\\n", families, right);
+	return 0;
+}
+"""
+
+
+@test("musl's resolver inside a container, both families")
+def _():
+    source, program = net.path("get.c"), net.path("get-musl")
+    with open(source, "w", encoding="utf-8") as file:
+        file.write(MUSL)
+    subprocess.run(["musl-gcc", "-static", "-o", program, source], check=True)
+    e = engine(Podman)
+    name = e.run(["sleep", "1000"], ["--network", "none", "-v", f"{program}:/get-musl:ro"])
+    try:
+        with attach(e, name):
+            contains(e.execute(name, ["/get-musl", "api.example.com"]).stdout, "families 3, right 2", "what it reached")
+            contains(e.execute(name, ["/get-musl", "evil.example"]).stdout, "Name", "its message")
+    finally:
+        take_away(e, name)
+
+
 @test("the engines leave nothing: no container, no cgroup, no process of theirs")
 def _():
     for e in engines.values():
