@@ -579,8 +579,11 @@ def _():
             row = status(net, t.path)
             equal((row["state"], row["programs_pinned"]), ("broken", row["programs"] - 1), "status")
         equal(status(net, t.path)["state"], "broken", "the state")
+        code, said = t.refused([*API, *accept(but=("cgroupfs",))])
+        equal(code, 1, "exit status of an attach that is refused for a gap")
+        contains(said, "NOT cut off", "what it says of what is left")
         with t.attach(API) as a:
-            true(a.ready["adopted"], "adopted")
+            true(not a.ready["adopted"], "what is not whole is no state to take over")
             equal(status(net, t.path)["state"], "served", "the state once it is mended")
             equal(tries(t).count("PASSED"), 0, "attempts that came through")
 

@@ -74,7 +74,8 @@ static void look_at(const char *name, enum bpf_attach_type type, const char *dir
 		p->active++;
 }
 
-int pins_read(const char *pin_dir, int cgroup_fd, bool unix_sockets, struct pins *ret)
+int pins_read_below(const char *pin_dir, int cgroup_fd, int below_fd, bool unix_sockets,
+		    struct pins *ret)
 {
 	struct redirect_bpf *skel;
 	struct bpf_program *prog;
@@ -91,12 +92,17 @@ int pins_read(const char *pin_dir, int cgroup_fd, bool unix_sockets, struct pins
 		return errno ? -errno : -EIO;
 	bpf_object__for_each_program(prog, skel->obj)
 		look_at(bpf_program__name(prog), bpf_program__expected_attach_type(prog), pin_dir,
-			cgroup_fd, st.st_ino, &p);
+			below_fd, st.st_ino, &p);
 	redirect_bpf__destroy(skel);
 	for (size_t i = 0; p.unix_sockets && i < REDIRECT_UNIX_HOOKS; i++)
 		look_at(redirect_unix_hooks[i].name,
-			(enum bpf_attach_type)redirect_unix_hooks[i].attach_type, pin_dir,
-			cgroup_fd, st.st_ino, &p);
+			(enum bpf_attach_type)redirect_unix_hooks[i].attach_type, pin_dir, below_fd,
+			st.st_ino, &p);
 	*ret = p;
 	return 0;
+}
+
+int pins_read(const char *pin_dir, int cgroup_fd, bool unix_sockets, struct pins *ret)
+{
+	return pins_read_below(pin_dir, cgroup_fd, cgroup_fd, unix_sockets, ret);
 }

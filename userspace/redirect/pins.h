@@ -21,4 +21,8 @@ struct pins {
  */
 _must_check_ int pins_read(const char *pin_dir, int cgroup_fd, bool unix_sockets, struct pins *ret);
 
+/* The same, with the programs that are in effect on a cgroup below it. */
+_must_check_ int pins_read_below(const char *pin_dir, int cgroup_fd, int below_fd, bool unix_sockets,
+				 struct pins *ret);
+
 #endif

@@ -24,6 +24,7 @@
 
 #include "confine/confine.h"
 #include "io/log.h"
+#include "redirect/pins.h"
 #include "supervisor/attach_unix.h"
 #include "supervisor/attachment.h"
 #include "supervisor/audit_file.h"
@@ -99,6 +100,15 @@ static int check_pins_last(struct attachment *a)
 		       "namespace): mount it on the host with \"mount -t bpf bpf /sys/fs/bpf\"");
 }
 
+/* Is every program of ours pinned, and in effect on the cgroup? The kernel's word, not that of what somebody noted. */
+static bool is_closed(const struct attachment *a)
+{
+	struct pins p = { 0 };
+
+	return pins_read(a->info.pins, a->target.fd, a->info.unix_sockets, &p) == 0 && p.wanted &&
+	       p.active >= p.wanted;
+}
+
 /* What there will be is noted before it is made. What programs were told before holds on: port and token. */
 static int fill_entry(struct attachment *a)
 {
@@ -126,8 +136,9 @@ static int fill_entry(struct attachment *a)
 	}
 	a->info.pid = getpid();
 	a->info.start = process_start(getpid());
-	a->adopted = access(a->info.pins, F_OK) == 0;
+	a->adopted = is_closed(a);
 	a->pinned = a->adopted;
+	a->partly = !a->adopted && access(a->info.pins, F_OK) == 0;
 	a->bindings = attached_open_bindings(&a->entry);
 	if (a->bindings < 0)
 		return why_set(&a->why, a->bindings, "cannot open %s/%s/bindings: %s",
@@ -358,9 +369,15 @@ static int attach_and_pin(struct attachment *a)
 
 static int close_it(struct attachment *a)
 {
-	int r = a->adopted ? redirect_adopt(a->redirect, a->target.fd, a->info.pins, a->why.text,
-					    sizeof(a->why.text))
-			   : attach_and_pin(a);
+	int r;
+
+	/* Some of the programs do not close it, and their maps are not ours. Everything stands still. */
+	if (a->partly)
+		redirect_unpin(a->info.pins);
+	a->partly = false;
+	r = a->adopted ? redirect_adopt(a->redirect, a->target.fd, a->info.pins, a->why.text,
+					sizeof(a->why.text))
+		       : attach_and_pin(a);
 
 	if (r < 0)
 		return r;
@@ -434,8 +451,7 @@ static void hand_over(struct attachment *a)
 static int note_standing(struct attachment *a)
 {
 	a->info.port = a->netns.serve.explicit4;
-	a->info.unix_sockets = a->unix_programs ||
-			       (a->info.unix_sockets && a->opt->unix_count > 0);
+	a->info.unix_sockets = a->unix_programs || (a->info.unix_sockets && a->opt->unix_count > 0);
 	return attached_record(&a->entry, &a->info, &a->why);
 }
 
@@ -518,6 +534,23 @@ static void open_again(struct attachment *a)
 	attached_remove(&a->entry);
 }
 
+/* After a failure: what the kernel says, not what was meant. */
+static void say_what_is_left(struct attachment *a)
+{
+	if (a->pinned && target_is_gone(&a->target))
+		open_again(a); /* nobody is left to be kept in */
+	else if ((a->pinned || a->partly) && is_closed(a))
+		log_error("%s stays cut off until it is attached anew, or detached",
+			  a->target.path);
+	else if (a->pinned || a->partly)
+		log_error("%s is NOT cut off: only some of the programs are in effect on it; "
+			  "attach it "
+			  "anew, or detach it",
+			  a->target.path);
+	else
+		attached_remove(&a->entry);
+}
+
 static int live(struct attachment *a)
 {
 	int r = close_and_serve(a);
@@ -530,13 +563,7 @@ static int live(struct attachment *a)
 		role_kill(&a->proxy);
 		let_go_on(a);
 		log_error("%s", a->why.text);
-		if (a->pinned && target_is_gone(&a->target))
-			open_again(a); /* nobody is left to be kept in */
-		else if (a->pinned)
-			log_error("%s stays cut off until it is attached anew, or detached",
-				  a->target.path);
-		else
-			attached_remove(&a->entry);
+		say_what_is_left(a);
 		return 1;
 	}
 	let_go_on(a);

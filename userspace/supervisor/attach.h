@@ -18,8 +18,9 @@ struct attach_options {
 	pid_t pid;
 	const char *const *gaps; /* ways out that are known and accepted: names */
 	size_t gap_count;
-	const char *const *unix_names; /* unix sockets that may be used, all others not; "none": nothing */
-	size_t unix_count;	       /* 0: they are not watched over */
+	const char *const
+		*unix_names; /* unix sockets that may be used, all others not; "none": nothing */
+	size_t unix_count;   /* 0: they are not watched over */
 	uint32_t drain_ms;
 	uint16_t
 		port; /* of the explicit listener; 0: the one of the attach before, or the kernel chooses */

@@ -28,6 +28,7 @@ struct attachment {
 	struct attached_info info;
 	bool adopted; /* it was closed already, by an earlier one of us */
 	bool pinned;  /* it is closed */
+	bool partly;  /* somebody was killed before it was: some of the programs are pinned */
 	struct held held;
 	struct gaps gaps;
 	int ns; /* its network namespace; -EBADF: our own */

@@ -46,6 +46,10 @@ bool cgroup_path(const char *mount, const char *id, char ret[CGROUP_PATH_MAX]);
 /* Makes the cgroup of this path and opens it. 0 or -errno and a sentence; then nothing is left. */
 _must_check_ int cgroup_make(const char *path, struct cgroup *ret, struct why *why);
 
+/* The same below one that is open; `dir_path` is its path, for people. */
+_must_check_ int cgroup_make_at(int dir, const char *dir_path, const char *name, struct cgroup *ret,
+				struct why *why);
+
 /* Opens one that exists. 0 or -errno. */
 _must_check_ int cgroup_open(const char *path, struct cgroup *ret);
 

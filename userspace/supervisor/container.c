@@ -16,10 +16,16 @@
 #include "supervisor/files.h"
 #include "supervisor/role.h"
 
-#define LIMIT_MS  15000
+#define LIMIT_MS 15000
 #define SAID_MAX 4096
 
-enum answer { ANSWER_PID, ANSWER_ABSENT /* there is no such program */, ANSWER_UNKNOWN, ANSWER_STOPPED, ANSWER_SILENT };
+enum answer {
+	ANSWER_PID,
+	ANSWER_ABSENT /* there is no such program */,
+	ANSWER_UNKNOWN,
+	ANSWER_STOPPED,
+	ANSWER_SILENT
+};
 
 struct said {
 	char out[SAID_MAX], err[SAID_MAX];
@@ -29,14 +35,10 @@ struct said {
 static _Noreturn void become(const char *engine, const char *name, const struct signals *signals,
 			     int out, int err)
 {
-	const char *const argv[] = { engine,
-				     "container",
-				     "inspect",
-				     "--format",
-				     "{{.State.Running}} {{.State.Pid}}",
-				     "--",
-				     name,
-				     NULL };
+	const char *const argv[] = {
+		engine, "container", "inspect", "--format", "{{.State.Running}} {{.State.Pid}}",
+		"--",	name,	     NULL
+	};
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	signals_restore(signals);
@@ -116,8 +118,8 @@ static enum answer ask(const char *engine, const char *name, const struct signal
 	fd_close(&out[1]);
 	fd_close(&err[1]);
 	if (child.pid > 0) {
-		if (listen_to(out[0], err[0], s) &&
-		    fd_wait(child.pidfd, POLLIN, LIMIT_MS) > 0 && role_ended(&child, &i))
+		if (listen_to(out[0], err[0], s) && fd_wait(child.pidfd, POLLIN, LIMIT_MS) > 0 &&
+		    role_ended(&child, &i))
 			answer = judge(&i, s, ret);
 		role_kill(&child);
 	}
@@ -126,33 +128,67 @@ static enum answer ask(const char *engine, const char *name, const struct signal
 	return answer;
 }
 
+/* What was found out so far. */
+struct search {
+	const char *running, *stopped; /* the engine that knows it so */
+	pid_t pid;
+	bool any; /* there is an engine */
+	char said[160];
+};
+
+static int ask_one(const char *engine, const char *name, const struct signals *signals,
+		   struct search *f, struct why *why)
+{
+	static struct said s;
+	pid_t pid;
+
+	switch (ask(engine, name, signals, &s, &pid)) {
+	case ANSWER_PID:
+		if (f->running)
+			return why_set(why, -EEXIST,
+				       "both %s and %s run a container %s: name it by its id, or "
+				       "its first process with --pid",
+				       f->running, engine, name);
+		f->running = engine;
+		f->pid = pid;
+		return 0;
+	case ANSWER_STOPPED:
+		f->stopped = engine;
+		return 0;
+	case ANSWER_SILENT:
+		return why_set(why, -ETIMEDOUT, "%s does not answer", engine);
+	case ANSWER_UNKNOWN:
+		f->any = true;
+		(void)snprintf(f->said, sizeof(f->said), " (%s: %.*s)", engine,
+			       (int)MIN(strcspn(s.err, "\n"), (size_t)120), s.err);
+		return 0;
+	case ANSWER_ABSENT:
+		return 0;
+	}
+	return 0;
+}
+
+/* Every engine is asked: a name that two of them know means neither. */
 int container_pid(const char *name, const struct signals *signals, pid_t *ret, struct why *why)
 {
 	static const char *const engines[] = { "podman", "docker" };
-	static struct said s;
-	char said[160] = "";
-	bool any = false;
+	struct search f = { 0 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(engines); i++) {
-		switch (ask(engines[i], name, signals, &s, ret)) {
-		case ANSWER_PID:
-			return 0;
-		case ANSWER_STOPPED:
-			return why_set(why, -ESRCH,
-				       "the container %s (%s) is not running: start it first", name,
-				       engines[i]);
-		case ANSWER_SILENT:
-			return why_set(why, -ETIMEDOUT, "%s does not answer", engines[i]);
-		case ANSWER_UNKNOWN:
-			any = true;
-			(void)snprintf(said, sizeof(said), " (%s: %.*s)", engines[i],
-				       (int)MIN(strcspn(s.err, "\n"), (size_t)120), s.err);
-			break;
-		case ANSWER_ABSENT:
-			break;
-		}
+		int r = ask_one(engines[i], name, signals, &f, why);
+
+		if (r < 0)
+			return r;
 	}
-	if (!any)
-		return why_set(why, -ENOENT, "--container needs podman or docker: neither is installed");
-	return why_set(why, -ENOENT, "there is no container %s%s", name, said);
+	if (f.running) {
+		*ret = f.pid;
+		return 0;
+	}
+	if (f.stopped)
+		return why_set(why, -ESRCH, "the container %s (%s) is not running: start it first",
+			       name, f.stopped);
+	if (!f.any)
+		return why_set(why, -ENOENT,
+			       "--container needs podman or docker: neither is installed");
+	return why_set(why, -ENOENT, "there is no container %s%s", name, f.said);
 }

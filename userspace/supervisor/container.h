@@ -9,6 +9,7 @@
 #include "supervisor/why.h"
 
 /* The first process of the running container of this name or id. 0 or -errno and a sentence. */
-_must_check_ int container_pid(const char *name, const struct signals *signals, pid_t *ret, struct why *why);
+_must_check_ int container_pid(const char *name, const struct signals *signals, pid_t *ret,
+			       struct why *why);
 
 #endif

@@ -46,17 +46,25 @@ static int check_attached(const struct target *t, struct attached_info *ret, str
 	return 0;
 }
 
-static int make_below(struct sandbox *sb, const struct target *t)
+/* Inside what was checked, by its descriptor: its path may lead to another one by now. */
+static int make_below(struct sandbox *sb, const struct target *t, const struct attached_info *info)
 {
+	struct pins pins = { 0 };
 	uint8_t random[8];
-	char path[CGROUP_PATH_MAX];
+	char name[32];
+	int r;
 
 	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
 		return why_set(&sb->why, -EIO, "no random numbers");
-	if (snprintf(path, sizeof(path), "%s/nono-exec-%02x%02x%02x%02x", t->path, random[0],
-		     random[1], random[2], random[3]) >= (int)sizeof(path))
-		return why_set(&sb->why, -ENAMETOOLONG, "the path of the cgroup is too long");
-	return cgroup_make(path, &sb->cgroup, &sb->why);
+	(void)snprintf(name, sizeof(name), "nono-exec-%02x%02x%02x%02x", random[0], random[1],
+		       random[2], random[3]);
+	r = cgroup_make_at(t->fd, t->path, name, &sb->cgroup, &sb->why);
+	if (r < 0)
+		return r;
+	if (pins_read_below(info->pins, t->fd, sb->cgroup.fd, info->unix_sockets, &pins) < 0 ||
+	    pins.active < pins.wanted)
+		return why_set(&sb->why, -ESTALE, "%s is not held closed any more", t->path);
+	return 0;
 }
 
 static int prepare(struct sandbox *sb, const char *cgroup, struct target *t,
@@ -115,7 +123,7 @@ static int live(struct sandbox *sb, const char *cgroup, struct target *t)
 	sb->netns.serve.explicit4 = (uint16_t)info.port;
 	sb->opt = &opt;
 	if (r == 0)
-		r = make_below(sb, t);
+		r = make_below(sb, t, &info);
 	if (r == 0)
 		r = start_command(sb);
 	if (r < 0) {
