@@ -11,6 +11,7 @@
 #include "supervisor/gaps.h"
 #include "supervisor/held.h"
 #include "supervisor/netns.h"
+#include "supervisor/publish.h"
 #include "supervisor/role.h"
 #include "supervisor/signals.h"
 #include "supervisor/target.h"
@@ -32,6 +33,7 @@ struct attachment {
 	int ns; /* its network namespace; -EBADF: our own */
 	struct redirect *redirect;
 	struct netns netns;
+	struct publish publish;
 	struct role proxy;
 	uint64_t alien; /* the one that was told last */
 };
