@@ -604,6 +604,18 @@ static __always_inline int refuse_packet(struct __sk_buff *skb, const struct flo
 	return DENY;
 }
 
+/*
+ * A connection that somebody else had from this very port, and that its server closed not long ago, hides the listener from the
+ * look-up; the kernel would hand the SYN to it all the same. Without a source only the listener can be meant.
+ */
+static __always_inline int opened_at(struct __sk_buff *skb, const struct flow *f)
+{
+	struct flow to = *f;
+
+	to.sport_be = 0;
+	return receiver_of(skb, &to);
+}
+
 SEC("cgroup_skb/egress")
 int skb_egress(struct __sk_buff *skb)
 {
@@ -617,6 +629,8 @@ int skb_egress(struct __sk_buff *skb)
 	if (!read_packet(skb, &f))
 		return refuse_packet(skb, &f, KEV_EGRESS);
 	kind = receiver_of(skb, &f);
+	if (kind == NOBODY && f.opens)
+		kind = opened_at(skb, &f);
 	if (f.proto == IPPROTO_TCP) {
 		if (kind > MARK_NONE)
 			return PASS;

@@ -145,6 +145,11 @@ class Target:
         self.processes.remove(process)
         return Result(process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"), time.monotonic() - started, [], "", [])
 
+    def outside(self, words, timeout=30):
+        """A process in the target's network that is not in its cgroup."""
+        return subprocess.run(["nsenter", f"--net=/proc/{self.holder.pid}/ns/net", "--", *words], env=self.net.environment(), capture_output=True, text=True,
+                              timeout=timeout, check=False, stdin=subprocess.DEVNULL)
+
     def begin(self, options, how=None, **kwargs):
         """Starts `attach`, and does not wait until it is ready."""
         return begin(self.net, ["--cgroup", self.path] if how is None else how, options, **kwargs)

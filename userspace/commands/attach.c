@@ -124,7 +124,7 @@ static int attach(struct options *o)
 	if (check_gaps(o) < 0 || check_unix(o) < 0)
 		return EXIT_USAGE;
 	if (options_load(o) < 0 || options_proxy_setup(o, &a.proxy) < 0 ||
-	    options_token(o, token) < 0)
+	    options_publish(o, &a.proxy) < 0 || options_token(o, token) < 0)
 		return EXIT_USAGE;
 	a.proxy.token = token;
 	a.port = (uint16_t)o->config.bind_port.v;

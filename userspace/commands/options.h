@@ -45,7 +45,7 @@ struct options {
 	const char *config_file;
 	struct setup_rule *rules;
 	size_t rule_count;
-	struct string_list resolvers;
+	struct string_list resolvers, publish;
 	bool monitor;
 	/* run and serve */
 	struct option_number max_connections;
@@ -108,6 +108,11 @@ uid_t options_caller(void);
  * standard error.
  */
 _must_check_ int options_proxy_setup(struct options *o, struct proxy_setup *ret);
+
+/*
+ * The ports to publish, for a proxy. 0, or -EINVAL after one sentence on standard error: one of them is to be the proxy's own.
+ */
+_must_check_ int options_publish(const struct options *o, struct proxy_setup *ret);
 
 /* Where a listener of one's own shall be: what is in force. */
 struct endpoint options_listen(const struct options *o);

@@ -87,7 +87,8 @@ static int run(struct options *o)
 	char token[TOKEN_TEXT + 1];
 
 	if (check_words(o) < 0 || check_unix(o) < 0 || options_load(o) < 0 ||
-	    options_proxy_setup(o, &run.proxy) < 0 || options_token(o, token) < 0)
+	    options_proxy_setup(o, &run.proxy) < 0 || options_publish(o, &run.proxy) < 0 ||
+	    options_token(o, token) < 0)
 		return EXIT_USAGE;
 	run.proxy.token = token;
 	run.port = (uint16_t)o->config.bind_port.v;

@@ -25,6 +25,9 @@ enum proxy_fd {
 	PROXY_FD_COUNT
 };
 
+/* Ports of one sandbox that outsiders may connect to, at most. */
+#define PUBLISH_MAX 16
+
 struct setup_rule {
 	bool cidr, deny;
 	const char *text, *origin;
@@ -47,6 +50,10 @@ struct proxy_setup {
 	const struct setup_rule *rules;
 	size_t rule_count;
 	int fds[PROXY_FD_COUNT];
+	/* Ports that are published, and a listener outside for each. */
+	uint16_t publish[PUBLISH_MAX];
+	int publish_fds[PUBLISH_MAX];
+	size_t publish_count;
 };
 
 #define PROXY_SETUP_INIT                                                                        \

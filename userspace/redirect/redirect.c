@@ -421,6 +421,19 @@ int redirect_publish(struct redirect *r, uint16_t port)
 	return bpf_map_update_elem(bpf_map__fd(r->skel->maps.published), &port_be, &on, BPF_ANY);
 }
 
+int redirect_publish_none(struct redirect *r)
+{
+	int fd = bpf_map__fd(r->skel->maps.published), e;
+	uint32_t port_be;
+
+	while ((e = bpf_map_get_next_key(fd, NULL, &port_be)) == 0) {
+		e = bpf_map_delete_elem(fd, &port_be);
+		if (e < 0)
+			break;
+	}
+	return e == -ENOENT ? 0 : e;
+}
+
 int redirect_tuple_fd(const struct redirect *r)
 {
 	return bpf_map__fd(r->skel->maps.tuples);

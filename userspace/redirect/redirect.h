@@ -82,6 +82,9 @@ _must_check_ int redirect_serve_netns(struct redirect *r, const struct redirect_
  */
 _must_check_ int redirect_publish(struct redirect *r, uint16_t port);
 
+/* Takes all of that back: what an earlier one published is in a map that was pinned. */
+_must_check_ int redirect_publish_none(struct redirect *r);
+
 /* Borrowed descriptors, for the proxy. */
 int redirect_tuple_fd(const struct redirect *r);
 int redirect_events_fd(const struct redirect *r);

@@ -280,24 +280,37 @@ static int mark_listeners(struct attachment *a)
 	return r < 0 ? why_set(&a->why, r, "cannot mark the proxy's sockets: %s", strerror(-r)) : 0;
 }
 
+/* The kernel may have chosen a port for the proxy that the sandbox is to have. */
 static int open_listeners(struct attachment *a, uint16_t port)
 {
-	return a->ns < 0 ? netns_use_host(port, &a->netns, &a->why)
-			 : netns_use_other(a->ns, port, &a->netns, &a->why);
+	for (;;) {
+		int r = a->ns < 0 ? netns_use_host(port, &a->netns, &a->why)
+				  : netns_use_other(a->ns, port, &a->netns, &a->why);
+
+		if (r < 0 || !publish_clashes(&a->opt->proxy, &a->netns.serve))
+			return r;
+		a->netns.fd = -EBADF; /* still a->ns */
+		netns_done(&a->netns);
+	}
 }
 
 static int make_network(struct attachment *a)
 {
+	const struct redirect_netns before = { .explicit4 = (uint16_t)a->info.port };
 	uint16_t port = a->opt->port;
-	int r = open_listeners(a, port ? port : (uint16_t)a->info.port);
+	int r;
 
-	if (r == -EADDRINUSE && !port && a->info.port) /* somebody else has it by now */
+	if (!port && !publish_clashes(&a->opt->proxy, &before))
+		port = before.explicit4;
+	r = open_listeners(a, port);
+	if (r == -EADDRINUSE && !a->opt->port && port) /* somebody else has it by now */
 		r = open_listeners(a, 0);
-
 	if (r < 0)
 		return r;
 	a->ns = -EBADF; /* it is the other's now */
-	return mark_listeners(a);
+	r = mark_listeners(a);
+	return r < 0 ? r
+		     : publish_begin(&a->opt->proxy, &a->netns, a->redirect, &a->publish, &a->why);
 }
 
 /* In a cgroup of its own; see above. */
@@ -429,6 +442,7 @@ static int start_proxy(struct attachment *a)
 	setup.fds[PROXY_FD_EVENTS] = redirect_events_fd(a->redirect);
 	setup.fds[PROXY_FD_AUDIT] = a->audit;
 	setup.fds[PROXY_FD_BINDINGS] = a->bindings;
+	publish_tell(&a->publish, &setup);
 	r = proxy_setup_send(a->proxy.channel, &setup);
 	if (r < 0)
 		return why_set(&a->why, r, "cannot tell the proxy what to do: %s", strerror(-r));
@@ -442,6 +456,7 @@ static void hand_over(struct attachment *a)
 
 	netns_done(&a->netns);
 	a->netns.serve = served;
+	publish_hand_over(&a->publish);
 	fd_close(&a->audit);
 	fd_close(&a->bindings);
 }
@@ -473,6 +488,11 @@ static void tell_ready(const struct attachment *a)
 	json_kv_str(&j, "session", a->info.session);
 	json_key(&j, "adopted");
 	json_bool(&j, a->adopted);
+	json_key(&j, "publish");
+	json_array_begin(&j);
+	for (size_t i = 0; i < a->opt->proxy.publish_count; i++)
+		json_int(&j, a->opt->proxy.publish[i]);
+	json_array_end(&j);
 	json_object_end(&j);
 	if (json_end(&j) == 0 && buf_append_u8(&out, '\n') == 0)
 		(void)!write(STDOUT_FILENO, buf_data(&out), buf_len(&out));
@@ -480,7 +500,7 @@ static void tell_ready(const struct attachment *a)
 		log_warn("cannot tell the service manager that we are ready (NOTIFY_SOCKET)");
 }
 
-/* From here on we wait, look, and clear away. */
+/* From here on we wait, look, make sockets inside if something is published, and clear away. */
 static int give_up_rights(struct attachment *a)
 {
 	uint64_t keep = (uint64_t)1 << CAP_KILL | (uint64_t)1 << CAP_DAC_OVERRIDE |
@@ -586,10 +606,12 @@ int supervisor_attach(const struct attach_options *opt)
 	a.target = (struct target)TARGET_INIT;
 	a.entry = (struct attached)ATTACHED_INIT;
 	a.netns = (struct netns)NETNS_INIT;
+	a.publish = (struct publish)PUBLISH_INIT;
 	a.proxy = (struct role)ROLE_INIT;
 	a.audit = a.bindings = a.ns = -EBADF;
 	status = live(&a);
 	redirect_unix_free(take_ptr(a.unix_programs));
+	publish_done(&a.publish);
 	redirect_free(take_ptr(a.redirect));
 	held_done(&a.held);
 	attached_abandon(&a.entry);

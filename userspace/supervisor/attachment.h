@@ -12,6 +12,7 @@
 #include "supervisor/gaps.h"
 #include "supervisor/held.h"
 #include "supervisor/netns.h"
+#include "supervisor/publish.h"
 #include "supervisor/role.h"
 #include "supervisor/signals.h"
 #include "supervisor/target.h"
@@ -35,6 +36,7 @@ struct attachment {
 	struct redirect *redirect;
 	struct redirect_unix *unix_programs; /* NULL: unix sockets are not watched over */
 	struct netns netns;
+	struct publish publish;
 	struct role proxy;
 	uint64_t alien; /* the one that was told last */
 };

@@ -26,11 +26,15 @@ static void on_message(struct attachment *a)
 	_cleanup_message_ struct message m = MESSAGE_INIT;
 	int r = channel_recv(a->proxy.channel, &m);
 
-	if (r < 0 && r != -EAGAIN) {
+	if (r == 0 && m.type == MSG_SOCKET_WANTED)
+		r = publish_answer(&a->publish, &m, a->proxy.channel);
+	else if (r == 0 && m.type == MSG_REFUSAL && a->opt->verbose)
+		summary_say(&m);
+	else if (r == -EAGAIN)
+		return;
+	if (r < 0) {
 		fd_close(&a->proxy.channel);
 		role_signal(&a->proxy, SIGKILL);
-	} else if (r == 0 && m.type == MSG_REFUSAL && a->opt->verbose) {
-		summary_say(&m);
 	}
 }
 
@@ -154,18 +158,29 @@ static bool is_gone(const struct attachment *a)
 	return target_populated(&a->target) <= 0 && target_is_gone(&a->target);
 }
 
+/* Until the next thing that nobody tells us of. */
+static int wait_ms(bool told_of_gone, int64_t look_at, int pause)
+{
+	int ms = ms_left(look_at);
+
+	if (!told_of_gone)
+		ms = MIN(ms, GONE_LOOK_MS);
+	return pause ? MIN(ms, pause) : ms;
+}
+
 enum keep_end keep_attached(struct attachment *a)
 {
 	_cleanup_close_ int parent = watch_parent(a);
 	int64_t look_at = now_ms() + ALIEN_LOOK_MS;
 
 	while (!is_gone(a)) {
+		int pause = publish_pause_ms(&a->publish), n;
 		struct pollfd p[] = { { .fd = a->signals.fd, .events = POLLIN },
-				      { .fd = a->proxy.channel, .events = POLLIN },
+				      { .fd = pause ? -EBADF : a->proxy.channel, .events = POLLIN },
 				      { .fd = a->proxy.pidfd, .events = POLLIN },
 				      { .fd = parent, .events = POLLIN } };
-		int n = poll(p, ARRAY_SIZE(p),
-			     parent < 0 ? MIN(GONE_LOOK_MS, ms_left(look_at)) : ms_left(look_at));
+
+		n = poll(p, ARRAY_SIZE(p), wait_ms(parent >= 0, look_at, pause));
 
 		if (n < 0 && errno != EINTR) {
 			log_error("poll: %s", strerror(errno));

@@ -125,15 +125,31 @@ static int attach_programs(struct sandbox *sb)
 	return redirect_verify(sb->redirect, sb->cgroup.fd, sb->why.text, sizeof(sb->why.text));
 }
 
+/* The kernel may have chosen a port for the proxy that the sandbox is to have. */
+static int open_listeners(struct sandbox *sb)
+{
+	for (;;) {
+		int r = sb->opt->host_network
+				? netns_use_host(sb->opt->port, &sb->netns, &sb->why)
+				: netns_make_private(sb->opt->port, &sb->netns, &sb->why);
+
+		if (r < 0 || !publish_clashes(&sb->opt->proxy, &sb->netns.serve))
+			return r;
+		netns_done(&sb->netns);
+	}
+}
+
 static int make_network(struct sandbox *sb)
 {
 	int r = load_programs(sb);
 
 	if (r == 0)
-		r = sb->opt->host_network ? netns_use_host(sb->opt->port, &sb->netns, &sb->why)
-					  : netns_make_private(sb->opt->port, &sb->netns, &sb->why);
+		r = open_listeners(sb);
 	if (r == 0)
 		r = mark_listeners(sb);
+	if (r == 0)
+		r = publish_begin(&sb->opt->proxy, &sb->netns, sb->redirect, &sb->publish,
+				  &sb->why);
 	return r < 0 ? r : attach_programs(sb);
 }
 
@@ -180,6 +196,7 @@ static int start_proxy(struct sandbox *sb)
 	setup.fds[PROXY_FD_ORIG_TUPLE] = redirect_tuple_fd(sb->redirect);
 	setup.fds[PROXY_FD_EVENTS] = redirect_events_fd(sb->redirect);
 	setup.fds[PROXY_FD_AUDIT] = sb->audit;
+	publish_tell(&sb->publish, &setup);
 	r = proxy_setup_send(sb->proxy.channel, &setup);
 	if (r < 0)
 		return why_set(&sb->why, r, "cannot tell the proxy what to do: %s", strerror(-r));
@@ -194,14 +211,15 @@ static void hand_over(struct sandbox *sb)
 
 	netns_done(&sb->netns);
 	sb->netns.serve = served;
+	publish_hand_over(&sb->publish);
 	fd_close(&sb->audit);
 }
 
-/* From here on we only wait, signal and clear away. */
+/* From here on we wait, signal and clear away, and make sockets inside if something is published. */
 static int give_up_rights(struct sandbox *sb)
 {
 	uint64_t keep = (uint64_t)1 << CAP_KILL | (uint64_t)1 << CAP_DAC_OVERRIDE |
-			(uint64_t)1 << CAP_SYS_ADMIN; /* to unmount */
+			(uint64_t)1 << CAP_SYS_ADMIN; /* to unmount, and to enter a network */
 	int r = confine_capabilities(keep);
 
 	return r < 0 ? why_set(&sb->why, r, "cannot give up capabilities: %s", strerror(-r)) : 0;
