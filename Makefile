@@ -88,7 +88,7 @@ MAIN_OBJ  := $(O)/userspace/main.o
 PURE := $(O)/libpure.a
 MECH := $(O)/libmech.a
 PROGRAM := $(O)/nono-proxy
-SKELETON := build/gen/redirect.skel.h
+SKELETON := build/gen/redirect.skel.h build/gen/unix.skel.h
 
 .PHONY: all bpf clean help always
 all: $(PROGRAM)
@@ -156,16 +156,16 @@ $(LIB_A): $(API_OBJS)
 MULTIARCH := $(shell $(CC) -print-multiarch)
 BPF_ARCH  := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
 
-build/gen/redirect.bpf.o: bpf/redirect.bpf.c $(wildcard bpf/*.h)
+build/gen/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
 	$(call say,BPF,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -g -O2 -Wall -Wextra -Werror -I. -I/usr/include/$(MULTIARCH) \
 		-c -o $@.tmp $<
 	$(Q)$(BPFTOOL) gen object $@ $@.tmp && rm -f $@.tmp
 
-$(SKELETON): build/gen/redirect.bpf.o
+build/gen/%.skel.h: build/gen/%.bpf.o
 	$(call say,SKEL,$@)
-	$(Q)$(BPFTOOL) gen skeleton $< name redirect_bpf > $@
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@
 
 $(call objs,$(wildcard userspace/redirect/*.c)): $(SKELETON)
 

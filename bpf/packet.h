@@ -16,7 +16,11 @@ struct flow {
 	struct ip src, dst;
 	__u16 sport_be, dport_be;
 	__u32 proto; /* IPPROTO_TCP or IPPROTO_UDP */
+	__u32 opens; /* of a packet: the SYN with which TCP asks for a connection */
 };
+
+#define TCP_SYN_OF_FLAGS(word_be) (__constant_ntohl(word_be) >> 16 & 0x02)
+#define TCP_ACK_OF_FLAGS(word_be) (__constant_ntohl(word_be) >> 16 & 0x10)
 
 /* The fixed headers as words: what a load of 20 and of 40 bytes gives. */
 struct head4 {
@@ -77,9 +81,17 @@ static __always_inline void packet_ports(__u32 word_be, struct flow *ret)
 	ret->dport_be = __constant_htons(__constant_ntohl(word_be) & 0xffff);
 }
 
+/* The word with the TCP flags in it: the fourth of the header. */
+#define TCP_FLAGS_AT 12
+
+static __always_inline void packet_flags(__u32 word_be, struct flow *ret)
+{
+	ret->opens = TCP_SYN_OF_FLAGS(word_be) && !TCP_ACK_OF_FLAGS(word_be);
+}
+
 static __always_inline struct flow flow_reversed(const struct flow *f)
 {
-	struct flow r = { f->dst, f->src, f->dport_be, f->sport_be, f->proto };
+	struct flow r = { f->dst, f->src, f->dport_be, f->sport_be, f->proto, 0 };
 
 	return r;
 }

@@ -21,6 +21,7 @@
 #include "bpf/address.h"
 #include "bpf/option.h"
 #include "bpf/packet.h"
+#include "bpf/report.h"
 
 #define AF_INET	    2
 #define AF_INET6    10
@@ -30,10 +31,6 @@
 #define LOOPBACK_IFINDEX 1 /* of every network namespace */
 #define ETH_P_IP	 __constant_htons(0x0800)
 #define ETH_P_IPV6	 __constant_htons(0x86dd)
-
-/* One window of events per kind: a flood of refusals costs counters, not wake-ups. */
-#define EVENT_WINDOW_NS	 1000000000ull
-#define EVENT_WINDOW_MAX 100
 
 #define PAGE_MIN 4096 /* longest option value that the kernel shows to a program everywhere */
 
@@ -45,10 +42,6 @@ enum verdict { DENY, PASS };
 char LICENSE[] SEC("license") = "GPL";
 
 const volatile __u32 instance = 0;
-
-/* The name of the process: a helper that some kernels have not, or only with CAP_PERFMON. Off, its
- * calls are dead code. */
-const volatile __u8 with_comm = 0;
 
 /* ---- maps ---- */
 
@@ -80,83 +73,15 @@ struct {
 	__type(value, struct netns_conf);
 } netns_listen SEC(".maps");
 
+/* Ports (network order) of the sandbox that strangers on the same loopback may connect to. */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, KEV_KIND_COUNT);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, NONO_PUBLISH_MAX);
 	__type(key, __u32);
-	__type(value, __u64);
-} stats SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 256 * 1024);
-} events SEC(".maps");
-
-struct event_window {
-	__u64 start, count;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, KEV_KIND_COUNT);
-	__type(key, __u32);
-	__type(value, struct event_window);
-} event_windows SEC(".maps");
+	__type(value, __u32);
+} published SEC(".maps");
 
 /* ---- refusals: counter, event, errno ---- */
-
-struct refusal {
-	struct ip dst;
-	__u32 port_be, kind, type, protocol, family;
-};
-
-/* Two processors may both see the last free place: then there is one event more. */
-static __always_inline int event_admitted(__u32 kind)
-{
-	struct event_window *w = bpf_map_lookup_elem(&event_windows, &kind);
-	__u64 now = bpf_ktime_get_ns();
-
-	if (!w)
-		return 0;
-	if (now - w->start >= EVENT_WINDOW_NS) {
-		w->start = now;
-		w->count = 0;
-	}
-	if (w->count >= EVENT_WINDOW_MAX)
-		return 0;
-	w->count++;
-	return 1;
-}
-
-/* `current`: the hook runs in the process that did it (not so for packets). */
-static __always_inline void report(const struct refusal *r, int current)
-{
-	__u32 kind = r->kind;
-	__u64 *count = bpf_map_lookup_elem(&stats, &kind);
-	struct kernel_event *e;
-
-	if (count)
-		(*count)++;
-	if (!event_admitted(kind))
-		return;
-	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-	if (!e)
-		return;
-	__builtin_memset(e, 0, sizeof(*e));
-	e->dst = r->dst;
-	e->port_be = r->port_be;
-	e->kind = kind;
-	e->type = r->type;
-	e->protocol = r->protocol;
-	e->family = r->family;
-	if (current) {
-		e->pid = bpf_get_current_pid_tgid() >> 32;
-		e->uid = bpf_get_current_uid_gid();
-		if (with_comm)
-			bpf_get_current_comm(e->comm, sizeof(e->comm));
-	}
-	bpf_ringbuf_submit(e, 0);
-}
 
 /* `error` 0: the kernel's own EPERM. */
 static __always_inline int refuse_addr(struct bpf_sock_addr *ctx, const struct ip *dst, __u32 kind,
@@ -328,7 +253,7 @@ static __always_inline int connect_tcp(struct bpf_sock_addr *ctx, struct bpf_soc
 		}
 	}
 	if (!conf)
-		return refuse_addr(ctx, dst, KEV_NO_LISTENER, ECONNREFUSED);
+		return refuse_addr(ctx, dst, KEV_NETNS, ECONNREFUSED);
 	p = place_tcp(conf, dst);
 	if (!place_is_alive(ctx, IPPROTO_TCP, &p, MARK_TCP))
 		return refuse_addr(ctx, dst, KEV_NO_LISTENER, ECONNREFUSED);
@@ -360,7 +285,7 @@ static __always_inline int connect_udp(struct bpf_sock_addr *ctx, struct bpf_soc
 	if (bound_elsewhere(sk))
 		return refuse_addr(ctx, dst, KEV_DEVICE, ENETUNREACH);
 	if (!conf)
-		return refuse_addr(ctx, dst, KEV_NO_LISTENER, ECONNREFUSED);
+		return refuse_addr(ctx, dst, KEV_NETNS, ECONNREFUSED);
 	p = place_dns(conf, dst);
 	if (!place_is_alive(ctx, IPPROTO_UDP, &p, MARK_DNS))
 		return refuse_addr(ctx, dst, KEV_NO_LISTENER, ECONNREFUSED);
@@ -427,7 +352,7 @@ static __always_inline int send_any(struct bpf_sock_addr *ctx, const struct ip *
 	if (bound_elsewhere(sk))
 		return refuse_addr(ctx, dst, KEV_DEVICE, ENETUNREACH);
 	if (!conf)
-		return refuse_addr(ctx, dst, KEV_NO_LISTENER, ECONNREFUSED);
+		return refuse_addr(ctx, dst, KEV_NETNS, ECONNREFUSED);
 	p = place_dns(conf, dst);
 	/* Here, unlike in connect, the kernel does not take a mapped address for an IPv6 one
 	 * (ENOTSUPP). */
@@ -632,27 +557,43 @@ int sock_ops(struct bpf_sock_ops *ctx)
 
 /* ---- packets ---- */
 
+static __always_inline int read_ports(struct __sk_buff *skb, __u32 at, struct flow *ret)
+{
+	__u32 word;
+
+	if (bpf_skb_load_bytes(skb, at, &word, sizeof(word)))
+		return 0;
+	packet_ports(word, ret);
+	if (ret->proto != IPPROTO_TCP)
+		return 1;
+	if (bpf_skb_load_bytes(skb, at + TCP_FLAGS_AT, &word, sizeof(word)))
+		return 0;
+	packet_flags(word, ret);
+	return 1;
+}
+
 static __always_inline int read_packet(struct __sk_buff *skb, struct flow *ret)
 {
 	struct head4 h4;
 	struct head6 h6;
-	__u32 ports;
 
 	if (skb->protocol == ETH_P_IP) {
 		if (bpf_skb_load_bytes(skb, 0, &h4, sizeof(h4)) || !packet_read4(&h4, ret))
 			return 0;
-		if (bpf_skb_load_bytes(skb, sizeof(h4), &ports, sizeof(ports)))
-			return 0;
-	} else if (skb->protocol == ETH_P_IPV6) {
+		return read_ports(skb, sizeof(h4), ret);
+	}
+	if (skb->protocol == ETH_P_IPV6) {
 		if (bpf_skb_load_bytes(skb, 0, &h6, sizeof(h6)) || !packet_read6(&h6, ret))
 			return 0;
-		if (bpf_skb_load_bytes(skb, sizeof(h6), &ports, sizeof(ports)))
-			return 0;
-	} else {
-		return 0;
+		return read_ports(skb, sizeof(h6), ret);
 	}
-	packet_ports(ports, ret);
-	return 1;
+	return 0;
+}
+
+/* The sandbox's end of a connection is at a published port. */
+static __always_inline int is_published(const struct flow *f, __u32 port_be)
+{
+	return f->proto == IPPROTO_TCP && bpf_map_lookup_elem(&published, &port_be);
 }
 
 static __always_inline int refuse_packet(struct __sk_buff *skb, const struct flow *f, __u32 kind)
@@ -661,6 +602,18 @@ static __always_inline int refuse_packet(struct __sk_buff *skb, const struct flo
 
 	report(&r, 0);
 	return DENY;
+}
+
+/*
+ * A connection that somebody else had from this very port, and that its server closed not long ago, hides the listener from the
+ * look-up; the kernel would hand the SYN to it all the same. Without a source only the listener can be meant.
+ */
+static __always_inline int opened_at(struct __sk_buff *skb, const struct flow *f)
+{
+	struct flow to = *f;
+
+	to.sport_be = 0;
+	return receiver_of(skb, &to);
 }
 
 SEC("cgroup_skb/egress")
@@ -676,17 +629,29 @@ int skb_egress(struct __sk_buff *skb)
 	if (!read_packet(skb, &f))
 		return refuse_packet(skb, &f, KEV_EGRESS);
 	kind = receiver_of(skb, &f);
-	if (f.proto == IPPROTO_TCP)
-		/* Nobody there: resets, closing connections. A stranger gets nothing, however the
-		 * connection came to be. */
-		return kind != MARK_NONE ? PASS : refuse_packet(skb, &f, KEV_EGRESS);
+	if (kind == NOBODY && f.opens)
+		kind = opened_at(skb, &f);
+	if (f.proto == IPPROTO_TCP) {
+		if (kind > MARK_NONE)
+			return PASS;
+		/* A stranger gets nothing, however the connection came to be, except that it hears
+		 * from a published port once it has asked: without a SYN of ours there is no
+		 * connection that it has not opened. A connection of its own that lingers
+		 * (TIME_WAIT) is found by nobody but answers a SYN. */
+		if (is_published(&f, f.sport_be) ? !f.opens : kind != MARK_NONE)
+			return PASS; /* nobody there: resets, closing connections */
+		return refuse_packet(skb, &f, KEV_EGRESS);
+	}
 	/* A datagram to nobody in particular may be a broadcast to everybody. */
 	if (kind <= MARK_NONE || ip_is_multi(&f.dst))
 		return refuse_packet(skb, &f, KEV_EGRESS);
 	return PASS;
 }
 
-/* The sender of what comes in over `lo` is either the proxy or the sandbox itself. */
+/*
+ * The sender of what comes in over `lo` is either the proxy or the sandbox itself, or asks for a
+ * published port. No port is published over other devices: the answers would have to leave.
+ */
 SEC("cgroup_skb/ingress")
 int skb_ingress(struct __sk_buff *skb)
 {
@@ -695,7 +660,7 @@ int skb_ingress(struct __sk_buff *skb)
 	if (!read_packet(skb, &f) || skb->ifindex != LOOPBACK_IFINDEX)
 		return refuse_packet(skb, &f, KEV_INGRESS);
 	back = flow_reversed(&f);
-	if (receiver_of(skb, &back) == MARK_NONE)
+	if (receiver_of(skb, &back) == MARK_NONE && !is_published(&f, f.dport_be))
 		return refuse_packet(skb, &f, KEV_INGRESS);
 	return PASS;
 }

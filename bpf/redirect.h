@@ -9,7 +9,9 @@
 
 #include <linux/types.h>
 
-#define NONO_LOCAL_MAX 8
+#define NONO_LOCAL_MAX	      8
+#define NONO_PUBLISH_MAX      64
+#define NONO_UNIX_ALLOWED_MAX 256
 
 /* What a marked socket is. OWN is set by sock_create, the others by userspace through the
  * descriptor. */
@@ -19,6 +21,7 @@ enum mark_kind {
 	MARK_DNS,      /* the proxy's DNS listener */
 	MARK_EXPLICIT, /* the proxy's explicit listener */
 	MARK_OWN,      /* a socket of the sandbox itself */
+	MARK_FORWARD,  /* one that carries an outside connection in, to a published port */
 };
 
 struct mark {
@@ -77,6 +80,8 @@ enum kernel_event_kind {
 	KEV_EGRESS,	 /* a packet that would have left */
 	KEV_INGRESS,	 /* a packet from outside */
 	KEV_STORAGE,	 /* out of memory for socket storage */
+	KEV_NETNS,	 /* a network namespace that nobody serves */
+	KEV_UNIX,	 /* a unix socket outside; the record goes on with its name */
 	KEV_KIND_COUNT
 };
 
@@ -91,6 +96,22 @@ struct kernel_event {
 	char comm[16];
 };
 
+#define NONO_UNIX_PATH 108
+
+/* The name of a unix socket as the caller wrote it: a path up to its end, or an abstract name (first
+ * byte 0), whose length counts. Zero to the end. */
+struct unix_name {
+	__u8 bytes[NONO_UNIX_PATH];
+	__u32 n;
+};
+
+struct kernel_event_unix {
+	struct kernel_event head;
+	struct unix_name name;
+};
+
+_Static_assert(sizeof(struct unix_name) == 112, "unix_name has no hidden padding");
+_Static_assert(sizeof(struct kernel_event_unix) == 160, "kernel_event_unix has no hidden padding");
 _Static_assert(sizeof(struct origin_sk) == 44, "origin_sk has no hidden padding");
 _Static_assert(sizeof(struct tuple_key) == 32, "tuple_key has no hidden padding");
 _Static_assert(sizeof(struct tuple_value) == 56, "tuple_value has no hidden padding");

@@ -11,10 +11,11 @@ set -euo pipefail
 build=(make gcc libc6-dev pkg-config clang llvm bpftool libbpf-dev libelf-dev zlib1g-dev linux-libc-dev libc-ares-dev
     libidn2-dev libseccomp-dev libjansson-dev)
 test_only=(libcmocka-dev libclang-rt-14-dev ca-certificates iproute2 procps util-linux dnsmasq-base bind9-dnsutils
-    openssh-client openssh-server netcat-openbsd valgrind python3-requests python3-httpx node-undici node-llhttp)
+    openssh-client openssh-server netcat-openbsd valgrind python3-requests python3-httpx node-undici node-llhttp
+    runc busybox-static musl-tools iptables nftables)
 # COMMAND PACKAGE, where a package of another name may bring the command.
 by_command=("python3 python3" "openssl openssl" "curl curl" "wget wget" "git git" "node nodejs" "go golang-go" "initdb postgresql"
-    "psql postgresql-client" "clang-tidy clang-tidy" "clang-format clang-format")
+    "psql postgresql-client" "podman podman" "docker docker.io" "dockerd docker.io" "clang-tidy clang-tidy" "clang-format clang-format")
 
 say() {
     printf 'deps: %s\n' "$*"

@@ -38,8 +38,17 @@ static int connect_to(int fd, const char *ip, int port)
 	return bpf_result(connect(fd, (struct sockaddr *)&ss, n));
 }
 
+/* A SYN that egress drops gives no error: connect() shall not wait for one. */
+static void be_quick(int fd)
+{
+	struct timeval t = { .tv_usec = 400000 };
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
+}
+
 static int to_device(int fd)
 {
+	be_quick(fd);
 	return bpf_result(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, CTR_DEV, sizeof(CTR_DEV)));
 }
 
@@ -70,6 +79,54 @@ static int device_udp53_connected(void)
 
 	if (!e)
 		e = connect_to(fd, EXT4, 53);
+	if (e)
+		return e;
+	return send(fd, "nono", 4, 0) < 0 ? errno : bpf_answer(fd, NULL);
+}
+
+static int to_index(int fd)
+{
+	int index = (int)if_nametoindex(CTR_DEV);
+
+	be_quick(fd);
+	return bpf_result(
+		setsockopt(fd, SOL_SOCKET, 62 /* SO_BINDTOIFINDEX */, &index, sizeof(index)));
+}
+
+static int index_tcp(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0), e = to_index(fd);
+
+	return e ? e : bpf_ask_tcp(fd, EXT4, 443);
+}
+
+static int index_udp53_6(void)
+{
+	int fd = udp(AF_INET6), e = to_index(fd);
+
+	return e ? e : bpf_ask_udp(fd, EXT6, 53);
+}
+
+static int device_fastopen(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0), e = to_device(fd);
+	socklen_t n;
+	struct sockaddr_storage to = bpf_addr(EXT4, 443, &n);
+
+	if (e)
+		return e;
+	if (sendto(fd, "nono", 4, MSG_FASTOPEN, (struct sockaddr *)&to, n) < 0)
+		return errno;
+	return bpf_greeting(fd, NULL);
+}
+
+/* Bound to the device only when it is connected to the proxy already. */
+static int device_after_connect(void)
+{
+	int fd = udp(AF_INET), e = connect_to(fd, EXT4, 53);
+
+	if (!e)
+		e = to_device(fd);
 	if (e)
 		return e;
 	return send(fd, "nono", 4, 0) < 0 ? errno : bpf_answer(fd, NULL);
@@ -308,6 +365,10 @@ static const struct bpf_try tries[] = {
 	{ "SO_BINDTODEVICE, UDP 53", device_udp53, ANS_EXT, ENETUNREACH, TRY_FRAME },
 	{ "SO_BINDTODEVICE, UDP 53, connected", device_udp53_connected, ANS_EXT, ENETUNREACH,
 	  TRY_FRAME },
+	{ "SO_BINDTODEVICE, Fast Open", device_fastopen, ANS_EXT, ENETUNREACH, TRY_FRAME },
+	{ "SO_BINDTODEVICE after connect", device_after_connect, ANS_EXT, ANS_ANY, TRY_FRAME },
+	{ "SO_BINDTOIFINDEX, TCP", index_tcp, ANS_EXT, ENETUNREACH, TRY_FRAME },
+	{ "SO_BINDTOIFINDEX, UDP 53, IPv6", index_udp53_6, ANS_EXT, ENETUNREACH, TRY_FRAME },
 	{ "IP_UNICAST_IF", unicast_if, ANS_EXT, EPERM, TRY_FRAME },
 	{ "IPV6_UNICAST_IF", unicast_if6, ANS_EXT, ANS_ANY, TRY_FRAME },
 	{ "IP_PKTINFO", pktinfo4, ANS_SENT, EPERM, TRY_FRAME },
@@ -335,6 +396,100 @@ static void test_nothing_leaves_without_the_early_refusals(void **state)
 	(void)state;
 	assert_int_equal(bpf_frame_attach("bare", without, bare, sizeof(bare)), 0);
 	bpf_tries(tries, ARRAY_SIZE(tries), bare);
+}
+
+/* ---- and without any other program at all ---- */
+
+static int plain_tcp4(void)
+{
+	return bpf_ask_tcp_soon(socket(AF_INET, SOCK_STREAM, 0), EXT4, 443);
+}
+
+static int plain_tcp6(void)
+{
+	return bpf_ask_tcp_soon(socket(AF_INET6, SOCK_STREAM, 0), EXT6, 443);
+}
+
+static int plain_mapped(void)
+{
+	return bpf_ask_tcp_soon(socket(AF_INET6, SOCK_STREAM, 0), EXT4IN6, 443);
+}
+
+static int plain_mptcp(void)
+{
+	return bpf_ask_tcp_soon(socket(AF_INET, SOCK_STREAM, 262), EXT4, 443);
+}
+
+static int plain_udp4(void)
+{
+	return bpf_ask_udp(udp(AF_INET), EXT4, 9999);
+}
+
+static int plain_udp6(void)
+{
+	return bpf_ask_udp(udp(AF_INET6), EXT6, 53);
+}
+
+static int plain_udp_connected(void)
+{
+	int fd = udp(AF_INET), e = connect_to(fd, EXT4, 9999);
+
+	if (e)
+		return e;
+	return send(fd, "nono", 4, 0) < 0 ? errno : bpf_answer(fd, NULL);
+}
+
+static int stranger_tcp(void)
+{
+	return bpf_ask_tcp_soon(socket(AF_INET, SOCK_STREAM, 0), "127.0.0.1", OUT_PORT);
+}
+
+static int stranger_udp(void)
+{
+	return bpf_ask_udp(udp(AF_INET), "127.0.0.1", OUT_PORT);
+}
+
+static int group(void)
+{
+	return bpf_ask_udp(udp(AF_INET), "224.0.0.251", 5353);
+}
+
+static const struct bpf_try wall[] = {
+	{ "TCP, IPv4", plain_tcp4, ANS_EXT, ANS_QUIET, TRY_FRAME },
+	{ "TCP, IPv6", plain_tcp6, ANS_EXT, ANS_QUIET, TRY_FRAME },
+	{ "TCP, v4-mapped", plain_mapped, ANS_EXT, ANS_QUIET, TRY_FRAME },
+	{ "MPTCP", plain_mptcp, ANS_EXT, ANS_QUIET, TRY_FRAME | TRY_ABSENT },
+	{ "UDP, IPv4", plain_udp4, ANS_EXT, EPERM, TRY_FRAME },
+	{ "UDP, IPv6", plain_udp6, ANS_EXT, ANS_ANY, TRY_FRAME },
+	{ "UDP, connected", plain_udp_connected, ANS_EXT, EPERM, TRY_FRAME },
+	{ "multicast", group, ANS_QUIET, EPERM, TRY_FRAME },
+	{ "a stranger's service, TCP", stranger_tcp, ANS_OUT, ANS_QUIET, 0 },
+	{ "a stranger's service, UDP", stranger_udp, ANS_OUT, EPERM, 0 },
+};
+
+static void test_egress_alone_is_a_wall(void **state)
+{
+	const char *const without[] = { "connect4",   "connect6",     "sendmsg4",
+					"sendmsg6",   "recvmsg4",     "recvmsg6",
+					"bind4",      "getpeername4", "getpeername6",
+					"bind6",      "sock_create",  "sock_ops",
+					"setsockopt", "skb_ingress",  NULL };
+	struct bpf_try bared[ARRAY_SIZE(tries)];
+	char alone[256];
+	size_t n = 0;
+
+	(void)state;
+	assert_int_equal(bpf_frame_attach("alone", without, alone, sizeof(alone)), 0);
+	bpf_tries(wall, ARRAY_SIZE(wall), alone);
+	/* Those that connect and sendmsg have stopped above: here egress does, and the wire tells. */
+	for (size_t i = 0; i < ARRAY_SIZE(tries); i++) {
+		if (tries[i].with != ENETUNREACH)
+			continue;
+		bared[n] = tries[i];
+		bared[n++].with = ANS_ANY;
+	}
+	assert_true(n > 4);
+	bpf_tries(bared, n, alone);
 }
 
 /* ---- packets ---- */
@@ -478,6 +633,7 @@ static int run(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nothing_leaves_without_the_early_refusals),
+		cmocka_unit_test(test_egress_alone_is_a_wall),
 		cmocka_unit_test(test_table_of_packets),
 	};
 

@@ -413,6 +413,61 @@ static void test_port_shared_with_a_stranger(void **state)
 	assert_true(strangers_without > 2);
 }
 
+/* ---- the same port, another address ---- */
+
+static int ask_at(const char *ip)
+{
+	return bpf_ask_tcp_soon(socket(strchr(ip, ':') ? AF_INET6 : AF_INET, SOCK_STREAM, 0), ip,
+				OWN_PORT);
+}
+
+static int ask_own(void)
+{
+	return ask_at("127.0.77.2");
+}
+
+static int ask_own_mapped(void)
+{
+	return ask_at("::ffff:127.0.77.2");
+}
+
+static int ask_strangers(void)
+{
+	return ask_at("127.0.77.1");
+}
+
+static int ask_nobodys(void)
+{
+	return ask_at("127.0.77.3");
+}
+
+static int ask_own_port_on_6(void)
+{
+	return ask_at("::1");
+}
+
+/* Whose a port is, is asked of the address, too. */
+static void test_port_at_two_addresses(void **state)
+{
+	pid_t own, stranger;
+
+	(void)state;
+	(void)snprintf(shared_ip, sizeof(shared_ip), "127.0.77.2");
+	own = bpf_start(serve_shared_own, bpf_frame.held);
+	(void)snprintf(shared_ip, sizeof(shared_ip), "127.0.77.1");
+	stranger = bpf_start(serve_shared_stranger, NULL);
+	for (uid_t uid = 0; uid < 65535; uid += 65534) {
+		assert_int_equal(bpf_run(ask_own, bpf_frame.held, uid), ANS_OWN);
+		assert_int_equal(bpf_run(ask_own_mapped, bpf_frame.held, uid), ANS_OWN);
+		assert_int_equal(bpf_run(ask_strangers, NULL, uid), ANS_OUT);
+		assert_int_equal(bpf_run(ask_strangers, bpf_frame.held, uid), ANS_PROXY);
+		assert_int_equal(bpf_run(ask_nobodys, bpf_frame.held, uid), ANS_PROXY);
+		assert_int_equal(bpf_run(ask_own_port_on_6, bpf_frame.held, uid), ANS_PROXY);
+	}
+	bpf_stop(own);
+	bpf_stop(stranger);
+}
+
 static int run(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -421,6 +476,7 @@ static int run(void)
 		cmocka_unit_test(test_datagram_of_a_stranger_is_not_received),
 		cmocka_unit_test(test_another_sandbox_does_not_reach_them),
 		cmocka_unit_test(test_port_shared_with_a_stranger),
+		cmocka_unit_test(test_port_at_two_addresses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

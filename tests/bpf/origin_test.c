@@ -25,6 +25,7 @@
 
 #include "redirect/origin.h"
 #include "tests/support/bpf_frame.h"
+#include "tests/support/bpf_place.h"
 #include "tests/support/bpf_servers.h"
 
 #define CLIENTS	  4
@@ -38,6 +39,7 @@ struct counts {
 static struct counts *counts; /* one for each client, shared */
 static int client_number;
 static struct counts *own_counts;
+static unsigned int rounds;
 
 static void reset_on_close(int fd)
 {
@@ -149,7 +151,7 @@ static void client(void)
 {
 	own_counts = &counts[client_number];
 	bpf_ready();
-	for (unsigned int i = 0; i < ROUNDS; i++)
+	for (unsigned int i = 0; i < rounds; i++)
 		ask(i);
 }
 
@@ -161,13 +163,13 @@ static void narrow_ports(const char *range)
 	(void)close(fd);
 }
 
-static void test_hundred_thousand_connections(void **state)
+/* In the present namespace, at the listeners that are in the frame. */
+static void load(unsigned int each)
 {
 	struct counts all = { 0 };
 	pid_t clients[CLIENTS], acceptors[ACCEPTORS];
 
-	(void)state;
-	bpf_stop(bpf_frame.proxy);
+	rounds = each;
 	counts = mmap(NULL, sizeof(*counts) * CLIENTS, PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_true(counts != MAP_FAILED);
@@ -186,14 +188,45 @@ static void test_hundred_thousand_connections(void **state)
 	for (int i = 0; i < ACCEPTORS; i++)
 		bpf_stop(acceptors[i]);
 	narrow_ports("32768 60999");
-	bpf_frame.proxy = bpf_start(bpf_serve_proxy, NULL);
 	print_message("# right %lu, wrong %lu, missing %lu, failed %lu\n", all.right, all.wrong,
 		      all.missing, all.failed);
 	assert_int_equal(all.wrong, 0);
 	assert_int_equal(all.missing, 0);
 	/* A reset that the other side's close overtakes; nothing was said then. */
-	assert_true(all.failed < CLIENTS * ROUNDS / 1000);
-	assert_int_equal(all.right + all.failed, CLIENTS * ROUNDS);
+	assert_true(all.failed < CLIENTS * each / 1000);
+	assert_int_equal(all.right + all.failed, CLIENTS * each);
+}
+
+static void test_hundred_thousand_connections(void **state)
+{
+	(void)state;
+	bpf_stop(bpf_frame.proxy);
+	load(ROUNDS);
+	bpf_frame.proxy = bpf_start(bpf_serve_proxy, NULL);
+}
+
+/* A namespace with nothing but `lo`, whose listeners were made from outside. */
+static void test_connections_in_another_namespace(void **state)
+{
+	struct bpf_frame saved = bpf_frame;
+	struct bpf_place place;
+
+	(void)state;
+	bpf_place_make(&place, false);
+	bpf_place_enter(&place);
+	bpf_frame.tcp4 = bpf_listen(SOCK_STREAM, "127.0.0.1", 0);
+	bpf_frame.tcp6 = bpf_listen(SOCK_STREAM, "::1", 0);
+	bpf_frame.netns = place.netns;
+	assert_int_equal(
+		bpf_frame_serve(bpf_frame.redirect, &bpf_frame.netns,
+				(const int[]){ bpf_frame.tcp4, bpf_frame.tcp6, -1, -1, -1 }),
+		0);
+	load(ROUNDS / 5);
+	(void)close(bpf_frame.tcp4);
+	(void)close(bpf_frame.tcp6);
+	bpf_place_leave();
+	bpf_frame = saved;
+	bpf_place_end(&place);
 }
 
 /* ---- what is not there ---- */
@@ -346,6 +379,7 @@ static int run(void)
 		cmocka_unit_test(test_outsider_has_no_entry),
 		cmocka_unit_test(test_flood_of_events),
 		cmocka_unit_test(test_hundred_thousand_connections),
+		cmocka_unit_test(test_connections_in_another_namespace),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -556,7 +556,7 @@ def echoed(mark):
         log = net.visits(API4, mark)
         return [r["bytes"] for r in log if r["kind"] == "echoed"], len([r for r in log if r["kind"] == "accept"])
 
-    wait_for(lambda: len(ended()[0]) == ended()[1], "the echo server's connections have ended", 10)
+    wait_for(lambda: ended()[1] > 0 and len(ended()[0]) == ended()[1], "the echo server's connections have ended", 10)
     return ended()[0]
 
 
@@ -777,8 +777,11 @@ def _():
                     among(answer.denied, reasons, f"the reason for {target}")
                     refused(answer, status, answer.denied)
         with proxy.talk() as talk:
-            equal(talk.tunnel("reset.example.com:443", proxy.basic).status, 200, "status: it did accept")
-            equal(talk.rest(), b"", "what comes from it")
+            # Its reset may come before or after we have seen that it accepted.
+            answer = talk.tunnel("reset.example.com:443", proxy.basic)
+            among(answer.status, (200, 502), "status")
+            if answer.status == 200:
+                equal(talk.rest(), b"", "what comes from it")
         result = proxy.client([*CURL, "https://hole-first.example.com/"])
         contains(result.stdout, f"address {API4}", f"the second address serves ({result.stderr})")
 

@@ -304,13 +304,8 @@ static void make_listeners(void)
 	bpf_frame.dns6 = bpf_listen(SOCK_DGRAM, "::1", 0);
 	bpf_frame.explicit4 = bpf_listen(SOCK_STREAM, "127.0.0.1", 0);
 	if (bpf_frame.tcp4 < 0 || bpf_frame.tcp6 < 0 || bpf_frame.dns4 < 0 || bpf_frame.dns6 < 0 ||
-	    bpf_frame.explicit4 < 0 || redirect_netns_cookie(bpf_frame.tcp4, &ns->cookie) < 0)
+	    bpf_frame.explicit4 < 0)
 		die("listeners");
-	ns->tcp4 = port_of(bpf_frame.tcp4);
-	ns->tcp6 = port_of(bpf_frame.tcp6);
-	ns->dns4 = port_of(bpf_frame.dns4);
-	ns->dns6 = port_of(bpf_frame.dns6);
-	ns->explicit4 = port_of(bpf_frame.explicit4);
 	ns->local_count = 2;
 	ns->local[0].family = 4;
 	ns->local[1].family = 6;
@@ -318,24 +313,33 @@ static void make_listeners(void)
 	(void)inet_pton(AF_INET6, CTR6, ns->local[1].b);
 }
 
-static int mark_listeners(struct redirect *r)
+int bpf_frame_serve(struct redirect *r, struct redirect_netns *ns, const int listeners[5])
 {
-	const struct {
-		int fd;
-		enum redirect_mark mark;
-	} all[] = {
-		{ bpf_frame.tcp4, REDIRECT_TCP },	    { bpf_frame.tcp6, REDIRECT_TCP },
-		{ bpf_frame.dns4, REDIRECT_DNS },	    { bpf_frame.dns6, REDIRECT_DNS },
-		{ bpf_frame.explicit4, REDIRECT_EXPLICIT },
-	};
+	const enum redirect_mark marks[5] = { REDIRECT_TCP, REDIRECT_TCP, REDIRECT_DNS,
+					      REDIRECT_DNS, REDIRECT_EXPLICIT };
+	uint16_t *const ports[5] = { &ns->tcp4, &ns->tcp6, &ns->dns4, &ns->dns6, &ns->explicit4 };
 
-	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
-		int e = all[i].fd < 0 ? 0 : redirect_mark(r, all[i].fd, all[i].mark);
+	for (size_t i = 0; i < 5; i++) {
+		int e;
 
+		if (listeners[i] < 0)
+			continue;
+		*ports[i] = port_of(listeners[i]);
+		e = redirect_netns_cookie(listeners[i], &ns->cookie);
+		if (e >= 0)
+			e = redirect_mark(r, listeners[i], marks[i]);
 		if (e < 0)
 			return e;
 	}
-	return redirect_serve_netns(r, &bpf_frame.netns);
+	return redirect_serve_netns(r, ns);
+}
+
+static int mark_listeners(struct redirect *r)
+{
+	const int all[5] = { bpf_frame.tcp4, bpf_frame.tcp6, bpf_frame.dns4, bpf_frame.dns6,
+			     bpf_frame.explicit4 };
+
+	return bpf_frame_serve(r, &bpf_frame.netns, all);
 }
 
 static int attach(struct redirect *r, const char *name, const char *cgroup)
@@ -359,14 +363,24 @@ static int attach(struct redirect *r, const char *name, const char *cgroup)
 
 int bpf_frame_attach(const char *name, const char *const without[], char *ret_cgroup, size_t n)
 {
+	bpf_frame_make_cgroup(name, ret_cgroup, n);
+	return bpf_frame_attach_to(name, without, ret_cgroup);
+}
+
+uint32_t bpf_frame_instance(void)
+{
+	return INSTANCE + attached;
+}
+
+int bpf_frame_attach_to(const char *name, const char *const without[], const char *cgroup)
+{
 	char why[300] = "", pin[400];
 	struct redirect *r = NULL;
 	int e;
 
-	bpf_frame_make_cgroup(name, ret_cgroup, n);
 	e = redirect_load(INSTANCE + ++attached, &r, why, sizeof(why));
 	if (e >= 0)
-		e = attach(r, name, ret_cgroup);
+		e = attach(r, name, cgroup);
 	else
 		printf("# %s\n", why);
 	for (size_t i = 0; e >= 0 && without[i]; i++) {
@@ -377,6 +391,39 @@ int bpf_frame_attach(const char *name, const char *const without[], char *ret_cg
 	/* Closes the last descriptor of the links whose pins are gone. */
 	redirect_free(r);
 	return e;
+}
+
+bool bpf_frame_freeze(const char *cgroup, bool stop)
+{
+	char path[300], text[200];
+
+	(void)snprintf(path, sizeof(path), "%s/cgroup.freeze", cgroup);
+	write_file(path, stop ? "1" : "0");
+	(void)snprintf(path, sizeof(path), "%s/cgroup.events", cgroup);
+	for (int i = 0; i < 500; i++) {
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+		(void)close(fd);
+		if (n < 0)
+			return false;
+		text[n] = '\0';
+		if (strstr(text, stop ? "frozen 1" : "frozen 0"))
+			return true;
+		(void)poll(NULL, 0, 5);
+	}
+	return false;
+}
+
+int bpf_frame_map_set(const char *pin, const void *key, const void *value)
+{
+	int fd = bpf_obj_get(pin), r;
+
+	if (fd < 0)
+		return fd;
+	r = bpf_map_update_elem(fd, key, value, BPF_ANY);
+	(void)close(fd);
+	return r;
 }
 
 bool bpf_frame_wait_open(const char *cgroup)

@@ -84,7 +84,21 @@ int bpf_frame_main(int (*run)(void));
 /* Attaches another set of programs to a new cgroup, without the programs named; marks the proxy's
  * listeners in it too. */
 int bpf_frame_attach(const char *name, const char *const without[], char *ret_cgroup, size_t n);
+/* The same to a cgroup that exists. Pins: /sys/fs/bpf/NAME. */
+int bpf_frame_attach_to(const char *name, const char *const without[], const char *cgroup);
+/* The instance of the set attached last, as it is in its marks. */
+uint32_t bpf_frame_instance(void);
+
+/* Stops or lets go all processes of the cgroup; waits until they stand. */
+bool bpf_frame_freeze(const char *cgroup, bool stop);
+
+/* One element of a pinned map. 0 or -errno. */
+int bpf_frame_map_set(const char *pin, const void *key, const void *value);
 void bpf_frame_make_cgroup(const char *name, char *ret, size_t n);
+
+/* Marks the proxy's listeners (tcp4, tcp6, dns4, dns6, explicit4; -1: none), puts their ports into
+ * `ns` and serves that namespace. */
+int bpf_frame_serve(struct redirect *r, struct redirect_netns *ns, const int listeners[5]);
 
 /* Links whose pins are gone end after a grace period of the kernel's: waits until the cgroup has no
  * program of ours. */

@@ -161,6 +161,18 @@ static int fake_resolve_raw(struct server *s, const char *name, uint16_t type, s
 	return buf_append_str(ret, buf_str(&n->raw));
 }
 
+static int fake_socket_inside(struct server *s, uint8_t family, nsec_t deadline)
+{
+	struct rig *g = rig_of(s);
+	const struct rig_name wait = { .delay = g->inside_delay };
+	int r = take_time(&wait, deadline);
+
+	g->inside_sockets++;
+	if (r < 0 || g->inside_error)
+		return r < 0 ? r : g->inside_error;
+	return loop_socket(g->loop, family == 6 ? AF_INET6 : AF_INET, SOCK_STREAM);
+}
+
 /* ---- life --------------------------------------------------------------------------------------
  */
 
@@ -203,6 +215,7 @@ void rig_start(struct rig *g)
 	g->server.forget = forget;
 	g->server.resolve = fake_resolve;
 	g->server.resolve_raw = fake_resolve_raw;
+	g->server.socket_inside = fake_socket_inside;
 	g->server.outside = g;
 	if (!g->no_auth)
 		g->server.token = STR_LIT(RIG_TOKEN);
@@ -289,6 +302,8 @@ int rig_teardown(void **state)
 		server_done(&g->server);
 		loop_close(g->loop, &g->listener);
 		loop_close(g->loop, &g->explicit_listener);
+		if (g->outsider_count)
+			loop_close(g->loop, &g->published_listener);
 		loop_close(g->loop, &g->udp);
 	}
 	for (size_t i = 0; i < g->origin_count; i++)
@@ -437,6 +452,22 @@ struct script_peer *rig_explicit(struct rig *g, const struct script_step *steps)
 	rig_start(g);
 	(void)snprintf(text, sizeof(text), "10.0.0.3:%zu", 20000 + ++g->explicit_count);
 	return script_client(g->script, g->explicit_listener, text, steps);
+}
+
+struct script_peer *rig_outsider(struct rig *g, const struct script_step *steps)
+{
+	char text[64];
+
+	rig_start(g);
+	if (!g->outsider_count) {
+		g->published_listener = script_listener(g->script, RIG_PUBLISHED_TEXT);
+		assert_int_equal(
+			server_serve_published(&g->server, g->published_listener, RIG_PUBLISHED),
+			0);
+		g->server.self[g->server.self_count++] = endpoint_of(RIG_PUBLISHED_TEXT);
+	}
+	(void)snprintf(text, sizeof(text), "127.0.0.1:%zu", 20000 + ++g->outsider_count);
+	return script_client(g->script, g->published_listener, text, steps);
 }
 
 void rig_run(struct rig *g)

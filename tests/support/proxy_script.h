@@ -16,7 +16,8 @@
  *	...
  *	cmocka_unit_test_setup_teardown(test_x, rig_setup, rig_teardown)
  *
- * A client of the explicit listener is rig_explicit(g, steps); it has to show RIG_TOKEN.
+ * A client of the explicit listener is rig_explicit(g, steps); it has to show RIG_TOKEN. One from outside, for a published port,
+ * is rig_outsider(g, steps).
  *
  * The teardown ends the server and fails the test if a descriptor, an operation, a coroutine or a
  * redirect entry is left.
@@ -37,6 +38,10 @@
 #define RIG_LISTENER "127.0.0.1:40001"
 #define RIG_EXPLICIT "127.0.0.1:40002"
 #define RIG_DNS	     "127.0.0.1:53"
+
+/* The port that is published, once there is an outsider. */
+#define RIG_PUBLISHED	   3000
+#define RIG_PUBLISHED_TEXT "127.0.0.1:3000"
 
 struct rig_origin {
 	struct endpoint peer;
@@ -70,6 +75,11 @@ struct rig {
 	struct rig_origin origins[RIG_ORIGINS_MAX];
 	size_t origin_count, forgotten;
 	size_t explicit_count; /* clients of the explicit listener */
+	size_t outsider_count;
+	int published_listener;
+	int inside_error;    /* why there is no socket of the sandbox's network: -errno */
+	nsec_t inside_delay; /* or how long it takes to get one; NSEC_NEVER */
+	unsigned int inside_sockets;
 	struct rig_name *names;
 	size_t name_count;
 	unsigned int resolves, raw_resolves; /* calls */
@@ -116,6 +126,9 @@ struct script_peer *rig_client(struct rig *g, const char *to, const struct scrip
 
 /* A client of the explicit listener. */
 struct script_peer *rig_explicit(struct rig *g, const struct script_step *steps);
+
+/* Somebody outside, who connects to the published port. */
+struct script_peer *rig_outsider(struct rig *g, const struct script_step *steps);
 
 /* Runs until nothing can happen any more; fails the test if it does not come to rest. */
 void rig_run(struct rig *g);

@@ -100,9 +100,22 @@ static enum target_kind target_kind(struct str t)
 	return colon ? TARGET_V6 : numeric ? TARGET_V4 : TARGET_NAME;
 }
 
+/* "unix:/run/x": the name of the socket, or NULL. */
+static const char *unix_name(enum reason r, const char *target)
+{
+	static const char prefix[] = "unix:";
+	size_t n = sizeof(prefix) - 1;
+
+	if (r != REASON_PROTOCOL_UNKNOWN || !target || strncmp(target, prefix, n) != 0)
+		return NULL;
+	return target[n] == '/' || target[n] == '@' ? target + n : NULL;
+}
+
 /* What the kernel refused has a target of its own kind ("udp:192.0.2.1", "socket:type 3 protocol 1"). */
 static const char *sentence_of(enum reason r, const char *target)
 {
+	if (unix_name(r, target))
+		return "%T: unix sockets are refused, but for the sandbox's own abstract ones";
 	if (r == REASON_PROTOCOL_UNKNOWN && target_kind(str_of(target)) == TARGET_NONE)
 		return "%T: only TCP, and UDP to port 53, are served in the sandbox";
 	return info_of(r)->sentence;
@@ -153,11 +166,25 @@ static void hint_rule(enum reason r, const char *target, uint16_t port, char *ou
 		(void)snprintf(out, n, "to allow it: --allow-domain %.*s", STR_FMT(t));
 }
 
+/* Only what needs no quotes. */
+static void hint_unix(const char *name, char *out, size_t n)
+{
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/@._+:,=-";
+
+	if (name[1] && name[strspn(name, plain)] == '\0')
+		(void)snprintf(out, n, "to allow it: --allow-unix %s", name);
+}
+
 const char *reason_hint(enum reason r, const char *target, uint16_t port, char *out, size_t n)
 {
 	if (n == 0)
 		return out;
 	out[0] = '\0';
+	if (unix_name(r, target)) {
+		hint_unix(unix_name(r, target), out, n);
+		return out;
+	}
 	switch (reason_hint_kind(r)) {
 	case HINT_NONE:
 		break;
@@ -173,9 +200,10 @@ const char *reason_hint(enum reason r, const char *target, uint16_t port, char *
 		(void)snprintf(out, n, "to allow more: --max-connections N");
 		break;
 	case HINT_TOKEN:
-		(void)snprintf(out, n,
-			       "present $NONO_PROXY_TOKEN as Proxy-Authorization: Bearer, or in the "
-			       "proxy's URL: http://nono:TOKEN@HOST:PORT");
+		(void)snprintf(
+			out, n,
+			"present $NONO_PROXY_TOKEN as Proxy-Authorization: Bearer, or in the "
+			"proxy's URL: http://nono:TOKEN@HOST:PORT");
 		break;
 	}
 	return out;

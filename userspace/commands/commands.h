@@ -11,6 +11,10 @@
 int command_run(int argc, char **argv);
 int command_serve(int argc, char **argv);
 int command_env(int argc, char **argv);
+int command_attach(int argc, char **argv);
+int command_detach(int argc, char **argv);
+int command_status(int argc, char **argv);
+int command_exec(int argc, char **argv);
 int command_why(int argc, char **argv);
 int command_config(int argc, char **argv);
 int command_version(int argc, char **argv);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "supervisor/where.h"
+
 #include "commands/commands.h"
 #include "commands/options.h"
 #include "io/log.h"
@@ -22,7 +24,8 @@ static const char usage[] = "Usage: nono-proxy env [--format sh|json]\n"
 			    "HTTPS_PROXY, NO_PROXY and the like.\n"
 			    "Where it is, is read from NONO_PROXY_URL and NONO_PROXY_TOKEN, which "
 			    "are set inside `nono-proxy run`\n"
-			    "and by the lines that `nono-proxy serve` prints.\n"
+			    "and by the lines that `nono-proxy serve` prints; with --cgroup, from "
+			    "what `attach` noted.\n"
 			    "\n"
 			    "  eval \"$(nono-proxy env)\"\n"
 			    "\n";
@@ -101,14 +104,23 @@ static int env(struct options *o)
 	struct endpoint listen;
 	struct proxy_env e = { .listen = &listen, .proxies = true };
 	const char *const *settings;
+	char token[TOKEN_TEXT + 1];
+	struct why why;
 	int r;
 
 	if (o->format && !json && strcmp(o->format, "sh") != 0) {
 		log_error("--format %s: say sh or json", o->format);
 		return EXIT_USAGE;
 	}
-	if (read_environment(&listen, &e.token) < 0)
+	if (o->cgroup) {
+		if (supervisor_where(o->cgroup, &listen, token, &why) < 0) {
+			log_error("%s", why.text);
+			return 1;
+		}
+		e.token = token;
+	} else if (read_environment(&listen, &e.token) < 0) {
 		return 1;
+	}
 	settings = proxy_env(&e, &o->arena);
 	r = !settings ? -ENOMEM
 	    : json    ? put_object(settings, &out)

@@ -127,6 +127,24 @@ static int add_servers(struct options *o)
 	return 0;
 }
 
+static int add_publish(struct options *o)
+{
+	for (size_t i = 0; i < o->publish.n; i++) {
+		const char *text = o->publish.items[i];
+		uint16_t port;
+
+		if (!port_parse(str_of(text), &port)) {
+			log_error("--publish %s: not a port (a number from 1 to 65535)", text);
+			return -EINVAL;
+		}
+		if (config_add_publish(&o->config, port) < 0) {
+			log_error("too many ports to publish (at most %d)", PUBLISH_MAX);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
 static int add_rules(struct options *o)
 {
 	for (size_t i = 0; i < o->rule_count; i++)
@@ -165,7 +183,7 @@ static void set_values(struct options *o)
 int options_load(struct options *o)
 {
 	if (check_words(o) < 0 || check_listen(o) < 0 || add_servers(o) < 0 || load_file(o) < 0 ||
-	    add_rules(o) < 0)
+	    add_rules(o) < 0 || add_publish(o) < 0)
 		return -EINVAL;
 	set_values(o);
 	return 0;

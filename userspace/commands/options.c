@@ -41,9 +41,9 @@ static const struct {
 	[VALUE_DESCRIPTOR] = { 0, INT_MAX },
 };
 
-#define POLICY	  (COMMAND_RUN | COMMAND_SERVE | COMMAND_WHY | COMMAND_CONFIG_SHOW)
-#define PROXY	  (COMMAND_RUN | COMMAND_SERVE | COMMAND_CONFIG_SHOW)
-#define SESSION	  (COMMAND_RUN | COMMAND_SERVE) /* what is no field of a file */
+#define POLICY	  (COMMAND_RUN | COMMAND_ATTACH | COMMAND_SERVE | COMMAND_WHY | COMMAND_CONFIG_SHOW)
+#define PROXY	  (COMMAND_RUN | COMMAND_ATTACH | COMMAND_SERVE | COMMAND_CONFIG_SHOW)
+#define SESSION	  (COMMAND_RUN | COMMAND_ATTACH | COMMAND_SERVE) /* what is no field of a file */
 #define WORDLESS  (COMMAND_SERVE | COMMAND_ENV)
 #define AT(field) offsetof(struct options, field)
 
@@ -75,17 +75,36 @@ static const struct option_entry table[] = {
 	  "at most so many at a time (1024)" },
 	{ "audit-log", "FILE", VALUE_STRING, AT(audit_log), PROXY,
 	  "append the record of every decision here (/var/log/nono-proxy/audit.jsonl)" },
-	{ "user", "USER", VALUE_STRING, AT(user), COMMAND_RUN,
+	{ "cgroup", "PATH", VALUE_STRING, AT(cgroup), COMMAND_ATTACH | COMMAND_DETACH | COMMAND_EXEC | COMMAND_ENV,
+	  "this cgroup, by its directory" },
+	{ "pid", "PID", VALUE_STRING, AT(pid), COMMAND_ATTACH,
+	  "the cgroup and the network of this process" },
+	{ "container", "ID", VALUE_STRING, AT(container), COMMAND_ATTACH,
+	  "the cgroup and the network of this container of podman or docker, by name or id" },
+	{ "allow-gap", "NAME", VALUE_LIST, AT(gaps), COMMAND_ATTACH,
+	  "a way out that is known and accepted; may be repeated" },
+	{ "allow-unix", "PATH", VALUE_LIST, AT(unix_sockets), COMMAND_RUN,
+	  "an outside unix socket that COMMAND may use; may be repeated" },
+	{ "allow-unix", "NAME", VALUE_LIST, AT(unix_sockets), COMMAND_ATTACH,
+	  "refuse every unix socket but this one, see below; may be repeated" },
+	{ "detach-on-exit", NULL, VALUE_FLAG, AT(detach_on_exit), COMMAND_ATTACH,
+	  "open the cgroup again when ended by SIGTERM or SIGINT" },
+	{ "all", NULL, VALUE_FLAG, AT(all), COMMAND_DETACH, "every cgroup that is attached" },
+	{ "user", "USER", VALUE_STRING, AT(user), COMMAND_RUN | COMMAND_EXEC,
 	  "run COMMAND as this user (default: who called sudo)" },
 	{ "net", "private|host", VALUE_STRING, AT(net), COMMAND_RUN,
 	  "a network namespace without any way out (private, the default), or the host's" },
-	{ "proxy-env", NULL, VALUE_FLAG, AT(proxy_env), COMMAND_RUN,
+	{ "publish", "PORT", VALUE_LIST, AT(publish),
+	  COMMAND_RUN | COMMAND_ATTACH | COMMAND_CONFIG_SHOW,
+	  "let programs outside connect to this port inside, at 127.0.0.1:PORT; may be repeated" },
+	{ "proxy-env", NULL, VALUE_FLAG, AT(proxy_env), COMMAND_RUN | COMMAND_EXEC,
 	  "also set HTTP_PROXY and the like, for programs that work with a proxy only" },
-	{ "drain-timeout", "S", VALUE_SECONDS, AT(drain_timeout_secs), COMMAND_SERVE,
-	  "at the end, wait so many seconds for open connections (5)" },
+	{ "drain-timeout", "S", VALUE_SECONDS, AT(drain_timeout_secs),
+	  COMMAND_SERVE | COMMAND_ATTACH, "at the end, wait so many seconds for open connections (5)" },
 	{ "owner-fd", "N", VALUE_DESCRIPTOR, AT(owner_fd), COMMAND_SERVE,
 	  "end when the other end of this descriptor, a socket or a pipe, is closed" },
-	{ "quiet", NULL, VALUE_FLAG, AT(quiet), SESSION, "no summary of refusals at the end" },
+	{ "quiet", NULL, VALUE_FLAG, AT(quiet), COMMAND_RUN | COMMAND_SERVE,
+	  "no summary of refusals at the end" },
 	{ "verbose", NULL, VALUE_FLAG, AT(verbose), SESSION, "tell each refusal as it happens" },
 	{ "log-level", "LEVEL", VALUE_STRING, AT(log_level), PROXY, "error, warn, info or debug" },
 	{ "log-format", "text|json", VALUE_STRING, AT(log_format), PROXY,
@@ -94,7 +113,8 @@ static const struct option_entry table[] = {
 	  "lines for a shell (sh, the default), or one JSON object" },
 	{ "resolved", "IP", VALUE_LIST, AT(resolved), COMMAND_WHY,
 	  "suppose that the name has this address; may be repeated" },
-	{ "json", NULL, VALUE_FLAG, AT(json), COMMAND_WHY | COMMAND_VERSION | COMMAND_SERVE,
+	{ "json", NULL, VALUE_FLAG, AT(json),
+	  COMMAND_WHY | COMMAND_VERSION | COMMAND_SERVE | COMMAND_ATTACH | COMMAND_STATUS,
 	  "answer in JSON" },
 	{ "help", NULL, VALUE_FLAG, AT(help), ~0u, "this text" },
 };
@@ -271,7 +291,7 @@ int options_parse(struct options *o, enum command_bit command, int argc, char **
 				return r;
 			continue;
 		}
-		if (command == COMMAND_RUN)
+		if (command == COMMAND_RUN || command == COMMAND_EXEC)
 			break;
 		r = add_item(o, &words, argv[at++]);
 		if (r < 0)

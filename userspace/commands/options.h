@@ -20,6 +20,10 @@ enum command_bit {
 	COMMAND_CONFIG = 1 << 4, /* the others below `config` */
 	COMMAND_SERVE = 1 << 5,
 	COMMAND_ENV = 1 << 6,
+	COMMAND_ATTACH = 1 << 8,
+	COMMAND_DETACH = 1 << 9,
+	COMMAND_STATUS = 1 << 10,
+	COMMAND_EXEC = 1 << 11,
 };
 
 #define OPTIONS_LIST_MAX 4096
@@ -41,7 +45,7 @@ struct options {
 	const char *config_file;
 	struct setup_rule *rules;
 	size_t rule_count;
-	struct string_list resolvers;
+	struct string_list resolvers, publish;
 	bool monitor;
 	/* run and serve */
 	struct option_number max_connections;
@@ -50,6 +54,7 @@ struct options {
 	struct option_number port;
 	const char *token_file;
 	bool quiet, verbose;
+	struct string_list unix_sockets; /* run and attach */
 	/* run */
 	const char *user, *net;
 	bool proxy_env;
@@ -57,6 +62,10 @@ struct options {
 	bool no_auth, no_config;
 	struct option_number owner_fd;
 	struct option_number drain_timeout_secs; /* 5 where it was not given */
+	/* attach, detach, exec */
+	const char *cgroup, *pid, *container;
+	struct string_list gaps;
+	bool detach_on_exit, all;
 	/* why */
 	struct string_list resolved;
 	/* env */
@@ -99,6 +108,11 @@ uid_t options_caller(void);
  * standard error.
  */
 _must_check_ int options_proxy_setup(struct options *o, struct proxy_setup *ret);
+
+/*
+ * The ports to publish, for a proxy. 0, or -EINVAL after one sentence on standard error: one of them is to be the proxy's own.
+ */
+_must_check_ int options_publish(const struct options *o, struct proxy_setup *ret);
 
 /* Where a listener of one's own shall be: what is in force. */
 struct endpoint options_listen(const struct options *o);

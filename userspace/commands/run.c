@@ -5,13 +5,16 @@
  */
 #include "supervisor/run.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "commands/commands.h"
 #include "commands/options.h"
 #include "io/log.h"
+#include "supervisor/allowed.h"
 
 static const char usage[] = "Usage: nono-proxy run [OPTION...] -- COMMAND [ARG...]\n"
 			    "\n"
@@ -41,6 +44,33 @@ static int check_words(const struct options *o)
 	return 0;
 }
 
+/* Looked at again from within: what is meant here is only to say early what cannot be. */
+static int check_unix(const struct options *o)
+{
+	for (size_t i = 0; i < o->unix_sockets.n; i++) {
+		const char *path = o->unix_sockets.items[i];
+		struct stat st;
+
+		if (path[0] != '/') {
+			log_error("--allow-unix %s: say the absolute path of a unix socket", path);
+			return -EINVAL;
+		}
+		if (stat(path, &st) < 0) {
+			log_error("--allow-unix %s: %s", path, strerror(errno));
+			return -EINVAL;
+		}
+		if (!S_ISSOCK(st.st_mode)) {
+			log_error("--allow-unix %s: this is no unix socket", path);
+			return -EINVAL;
+		}
+	}
+	if (o->unix_sockets.n > ALLOWED_MAX) {
+		log_error("--allow-unix: more than %d sockets", ALLOWED_MAX);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 static int run(struct options *o)
 {
 	struct run_options run = {
@@ -48,6 +78,7 @@ static int run(struct options *o)
 		.user = o->user,
 		.host_network = o->net && strcmp(o->net, "host") == 0,
 		.proxy_env = o->proxy_env,
+		.allow_unix = o->unix_sockets.items,
 		.quiet = o->quiet,
 		.verbose = o->verbose,
 		.argv = o->args,
@@ -55,7 +86,8 @@ static int run(struct options *o)
 	};
 	char token[TOKEN_TEXT + 1];
 
-	if (check_words(o) < 0 || options_load(o) < 0 || options_proxy_setup(o, &run.proxy) < 0 ||
+	if (check_words(o) < 0 || check_unix(o) < 0 || options_load(o) < 0 ||
+	    options_proxy_setup(o, &run.proxy) < 0 || options_publish(o, &run.proxy) < 0 ||
 	    options_token(o, token) < 0)
 		return EXIT_USAGE;
 	run.proxy.token = token;

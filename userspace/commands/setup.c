@@ -92,6 +92,23 @@ int options_proxy_setup(struct options *o, struct proxy_setup *ret)
 	return 0;
 }
 
+int options_publish(const struct options *o, struct proxy_setup *ret)
+{
+	const struct config *c = &o->config;
+
+	for (size_t i = 0; i < c->publish_count; i++) {
+		if (c->publish[i] == c->bind_port.v) {
+			log_error("port %u cannot be published: it is to be the proxy's own inside "
+				  "(%s)",
+				  c->publish[i], c->bind_port.origin);
+			return -EINVAL;
+		}
+		ret->publish[i] = c->publish[i];
+	}
+	ret->publish_count = c->publish_count;
+	return 0;
+}
+
 struct endpoint options_listen(const struct options *o)
 {
 	struct endpoint e = { .port = (uint16_t)o->config.bind_port.v };

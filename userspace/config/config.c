@@ -80,6 +80,17 @@ int config_add_server(struct config *c, const char *text)
 	return 0;
 }
 
+int config_add_publish(struct config *c, uint16_t port)
+{
+	for (size_t i = 0; i < c->publish_count; i++)
+		if (c->publish[i] == port)
+			return 0;
+	if (c->publish_count == PUBLISH_MAX)
+		return -E2BIG;
+	c->publish[c->publish_count++] = port;
+	return 0;
+}
+
 bool config_server_valid(const char *text)
 {
 	struct host h;

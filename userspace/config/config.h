@@ -40,6 +40,8 @@ struct config {
 	size_t rule_count;
 	const char **servers; /* of DNS; none: the system's */
 	size_t server_count;
+	uint16_t publish[PUBLISH_MAX]; /* each once */
+	size_t publish_count;
 	struct config_flag monitor;
 	struct config_text bind_addr;
 	struct config_number bind_port;
@@ -56,6 +58,9 @@ void config_done(struct config *c);
 /* Append; the texts must live as long as the configuration. 0, -ENOMEM, or -E2BIG past the cap. */
 _must_check_ int config_add_rule(struct config *c, const struct setup_rule *rule);
 _must_check_ int config_add_server(struct config *c, const char *text);
+
+/* A port that is there already is fine. 0 or -E2BIG. */
+_must_check_ int config_add_publish(struct config *c, uint16_t port);
 
 /* Is this "ADDR" or "ADDR:PORT"? */
 _must_check_ bool config_server_valid(const char *text);

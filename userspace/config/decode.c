@@ -253,6 +253,33 @@ static int decode_list(struct decoder *d, const struct config_field *f, const js
 	return r;
 }
 
+static int decode_ports(struct decoder *d, const struct config_field *f, const json_t *list,
+			size_t at)
+{
+	struct jsonc_item item = { JSONC_NONE, JSONC_NONE };
+
+	if (!json_is_array(list))
+		return wrong_type(d, f, "a list of numbers", list, at);
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *v = json_array_get(list, i);
+		bool in_step = i ? jsonc_next(d->plain, &item) : jsonc_first(d->plain, at, &item);
+		json_int_t n = json_integer_value(v);
+
+		assert(in_step);
+		if (!json_is_integer(v))
+			return refuse(d, item.value, "each item of \"%s\" must be a number, not %s",
+				      f->name, type_of(v));
+		if (n < f->min || n > f->max)
+			return refuse(d, item.value,
+				      "each item of \"%s\" must be from %u to %u, not %lld",
+				      f->name, f->min, f->max, (long long)n);
+		if (config_add_publish(d->c, (uint16_t)n) < 0)
+			return refuse(d, item.value, "too many ports to publish (at most %d)",
+				      PUBLISH_MAX);
+	}
+	return 0;
+}
+
 static int decode_value(struct decoder *d, const struct config_field *f, const json_t *v,
 			const struct jsonc_item *at)
 {
@@ -276,6 +303,8 @@ static int decode_value(struct decoder *d, const struct config_field *f, const j
 	case CONFIG_CIDR:
 	case CONFIG_SERVERS:
 		return decode_list(d, f, v, at->value);
+	case CONFIG_PORTS:
+		return decode_ports(d, f, v, at->value);
 	case CONFIG_UNSERVED:
 		break;
 	}

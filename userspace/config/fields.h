@@ -19,6 +19,7 @@ enum config_kind {
 	CONFIG_DENY,
 	CONFIG_CIDR,
 	CONFIG_SERVERS,
+	CONFIG_PORTS,	 /* numbers, min … max */
 	CONFIG_UNSERVED, /* known, and refused: never silently ignored */
 };
 

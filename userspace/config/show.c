@@ -74,6 +74,15 @@ static void put_servers(struct json *j, const struct config *c, const struct con
 	json_array_end(j);
 }
 
+static void put_ports(struct json *j, const struct config *c, const struct config_field *f)
+{
+	json_key(j, f->name);
+	json_array_begin(j);
+	for (size_t i = 0; i < c->publish_count; i++)
+		json_int(j, c->publish[i]);
+	json_array_end(j);
+}
+
 static void put_value(struct json *j, const struct config *c, const struct config_field *f)
 {
 	const void *at = (const char *)c + f->offset;
@@ -101,6 +110,9 @@ static void put_value(struct json *j, const struct config *c, const struct confi
 		break;
 	case CONFIG_SERVERS:
 		put_servers(j, c, f);
+		break;
+	case CONFIG_PORTS:
+		put_ports(j, c, f);
 		break;
 	case CONFIG_IGNORED:
 	case CONFIG_UNSERVED:
@@ -146,6 +158,18 @@ static void put_list_type(struct json *j, int64_t max)
 	json_kv_int(j, "minLength", 1);
 	json_object_end(j);
 	json_kv_int(j, "maxItems", max);
+}
+
+static void put_port_list_type(struct json *j, const struct config_field *f)
+{
+	json_kv_str(j, "type", "array");
+	json_key(j, "items");
+	json_object_begin(j);
+	json_kv_str(j, "type", "integer");
+	json_kv_int(j, "minimum", f->min);
+	json_kv_int(j, "maximum", f->max);
+	json_object_end(j);
+	json_kv_int(j, "maxItems", PUBLISH_MAX);
 }
 
 static void put_words(struct json *j, const struct config_field *f)
@@ -198,6 +222,9 @@ static void put_type(struct json *j, const struct config_field *f)
 		break;
 	case CONFIG_SERVERS:
 		put_list_type(j, CONFIG_SERVERS_MAX);
+		break;
+	case CONFIG_PORTS:
+		put_port_list_type(j, f);
 		break;
 	case CONFIG_UNSERVED:
 		break;

@@ -78,6 +78,8 @@ static int add_all(scmp_filter_ctx f, uint32_t action, const int *calls, size_t 
 
 /* ---- COMMAND ---- */
 
+#define SOCKET_TYPE_MASK 0xf /* of socket()'s second argument; the rest are flags */
+
 static bool family_allowed(uint32_t family)
 {
 	return family == AF_UNIX || family == AF_INET || family == AF_INET6 || family == AF_NETLINK;
@@ -101,6 +103,10 @@ static int refuse_families(scmp_filter_ctx f)
 	for (int bit = 0; r == 0 && bit < 32; bit++)
 		r = seccomp_rule_add(f, eperm, SCMP_SYS(socket), 2, low32_is(0, AF_NETLINK),
 				     bits_are(2, 1U << bit, 1U << bit));
+	/* An Internet socket of this type becomes a packet socket. */
+	if (r == 0)
+		r = seccomp_rule_add(f, eperm, SCMP_SYS(socket), 1,
+				     bits_are(1, SOCKET_TYPE_MASK, SOCK_PACKET));
 	return r;
 }
 

@@ -51,25 +51,31 @@ int io_accept(int fd, struct endpoint *ret_peer, nsec_t deadline)
 	return r;
 }
 
-int io_connect(const struct endpoint *to, nsec_t deadline)
+int io_connect_socket(int fd, const struct endpoint *to, nsec_t deadline)
 {
 	struct loop *l = co_loop();
 	struct sockaddr_storage sa;
-	struct op op = { .kind = OP_CONNECT, .deadline = deadline };
+	struct op op = { .kind = OP_CONNECT, .fd = fd, .deadline = deadline };
+
+	op.name.len = endpoint_to_sockaddr(to, &sa);
+	op.name.sa = &sa;
+	set_nodelay(l, fd);
+	if (is_loopback(&to->addr))
+		set_congestion_control(l, fd);
+	return co_await (&op);
+}
+
+int io_connect(const struct endpoint *to, nsec_t deadline)
+{
+	struct loop *l = co_loop();
 	int fd, r;
 
 	if (co_cancelled())
 		return -ECANCELED;
-	op.name.len = endpoint_to_sockaddr(to, &sa);
-	op.name.sa = &sa;
-	fd = loop_socket(l, sa.ss_family, SOCK_STREAM);
+	fd = loop_socket(l, to->addr.family == 6 ? AF_INET6 : AF_INET, SOCK_STREAM);
 	if (fd < 0)
 		return fd;
-	set_nodelay(l, fd);
-	if (is_loopback(&to->addr))
-		set_congestion_control(l, fd);
-	op.fd = fd;
-	r = co_await (&op);
+	r = io_connect_socket(fd, to, deadline);
 	if (r < 0) {
 		loop_close(l, &fd);
 		return r;

@@ -15,6 +15,9 @@ int io_accept(int fd, struct endpoint *ret_peer, nsec_t deadline) _suspends_;
 /* A new non-blocking TCP socket, connected; the descriptor. */
 int io_connect(const struct endpoint *to, nsec_t deadline) _suspends_;
 
+/* The same by a socket that is there already; it stays the caller's, and is of no more use after a failure. 0. */
+int io_connect_socket(int fd, const struct endpoint *to, nsec_t deadline) _suspends_;
+
 /* Bytes received, 0 at EOF. */
 ssize_t io_recv(int fd, void *p, size_t n, nsec_t deadline) _suspends_;
 

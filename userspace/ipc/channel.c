@@ -68,7 +68,8 @@ int channel_pair(int ret[2])
 	return 0;
 }
 
-int channel_send(int fd, enum message_type type, struct str body, const int *fds, size_t fd_count)
+static int send_message(int fd, enum message_type type, struct str body, const int *fds,
+			size_t fd_count, int flags)
 {
 	uint8_t head[HEAD_SIZE] = { 0, 0, 0, (uint8_t)type };
 	struct iovec iov[] = { { head, sizeof(head) }, { (void *)(uintptr_t)body.p, body.n } };
@@ -91,11 +92,22 @@ int channel_send(int fd, enum message_type type, struct str body, const int *fds
 		memcpy(CMSG_DATA(&control.align), fds, bytes);
 	}
 	do
-		n = sendmsg(fd, &h, MSG_NOSIGNAL);
+		n = sendmsg(fd, &h, MSG_NOSIGNAL | flags);
 	while (n < 0 && errno == EINTR);
 	if (n >= 0)
 		return 0;
 	return errno == ECONNRESET ? -EPIPE : -errno;
+}
+
+int channel_send(int fd, enum message_type type, struct str body, const int *fds, size_t fd_count)
+{
+	return send_message(fd, type, body, fds, fd_count, 0);
+}
+
+int channel_try_send(int fd, enum message_type type, struct str body, const int *fds,
+		     size_t fd_count)
+{
+	return send_message(fd, type, body, fds, fd_count, MSG_DONTWAIT);
 }
 
 /*
@@ -188,7 +200,7 @@ int channel_recv(int fd, struct message *ret)
 	r = collect_fds(&h, m.fds, &m.fd_count);
 	if (r < 0 || h.msg_flags & (MSG_TRUNC | MSG_CTRUNC) || (size_t)n != HEAD_SIZE + body)
 		return -EBADMSG;
-	if (head[0] || head[1] || head[2] || head[3] < MSG_PROXY_SETUP || head[3] > MSG_STOP)
+	if (head[0] || head[1] || head[2] || head[3] < MSG_PROXY_SETUP || head[3] >= MSG_TYPE_END)
 		return -EBADMSG;
 	if (body)
 		buf_commit(&m.body, body);
@@ -286,5 +298,46 @@ int status_note_get(const struct message *m, struct status_note *ret)
 	if (state < COMMAND_EXITED || state > COMMAND_PID || value > INT_MAX)
 		return -EBADMSG;
 	*ret = (struct status_note){ (enum command_state)state, (int)value };
+	return 0;
+}
+
+int socket_wanted_put(struct buf *b, const struct socket_wanted *n)
+{
+	int r = buf_append_u32(b, n->number);
+
+	return r < 0 ? r : buf_append_u8(b, n->family);
+}
+
+int socket_wanted_get(const struct message *m, struct socket_wanted *ret)
+{
+	struct cursor c = cursor_over(buf_data(&m->body), buf_len(&m->body));
+	struct socket_wanted n = { .number = cursor_u32(&c) };
+
+	n.family = cursor_u8(&c);
+	if (m->type != MSG_SOCKET_WANTED || c.bad || cursor_left(&c) || m->fd_count)
+		return -EBADMSG;
+	if (n.family != 4 && n.family != 6)
+		return -EBADMSG;
+	*ret = n;
+	return 0;
+}
+
+int socket_note_put(struct buf *b, const struct socket_note *n)
+{
+	int r = buf_append_u32(b, n->number);
+
+	return r < 0 ? r : buf_append_u32(b, (uint32_t)n->error);
+}
+
+int socket_note_get(const struct message *m, struct socket_note *ret)
+{
+	struct cursor c = cursor_over(buf_data(&m->body), buf_len(&m->body));
+	uint32_t number = cursor_u32(&c), error = cursor_u32(&c);
+
+	if (m->type != MSG_SOCKET || c.bad || cursor_left(&c) || error > INT_MAX)
+		return -EBADMSG;
+	if (m->fd_count != (error ? 0 : 1))
+		return -EBADMSG;
+	*ret = (struct socket_note){ number, (int)error };
 	return 0;
 }

@@ -16,7 +16,7 @@
 #include "base/reason.h"
 
 #define CHANNEL_MESSAGE_MAX (128 * 1024) /* of the payload */
-#define CHANNEL_FDS_MAX	    16
+#define CHANNEL_FDS_MAX	    32
 
 enum message_type {
 	MSG_PROXY_SETUP = 1, /* supervisor to proxy, first: ipc/setup.h */
@@ -27,7 +27,10 @@ enum message_type {
 	MSG_GO,		     /* supervisor to init: start COMMAND */
 	MSG_STATUS,	     /* init to supervisor: COMMAND's state: struct status_note */
 	MSG_SIGNAL,	     /* supervisor to init: pass this signal on; u32 */
-	MSG_STOP, /* supervisor to proxy: drain for at most this many ms, then end; u32 */
+	MSG_STOP,	   /* supervisor to proxy: drain for at most this many ms, then end; u32 */
+	MSG_SOCKET_WANTED, /* proxy to supervisor: one of the sandbox's network: struct socket_wanted */
+	MSG_SOCKET,	   /* supervisor to proxy: here it is, or why not: struct socket_note */
+	MSG_TYPE_END
 };
 
 struct message {
@@ -62,6 +65,10 @@ _must_check_ int channel_pair(int ret[2]);
 /* Blocking send. `fds` stay the caller's. 0 or -errno (-EPIPE: the other side is gone). */
 _must_check_ int channel_send(int fd, enum message_type type, struct str body, const int *fds,
 			      size_t fd_count);
+
+/* The same without waiting: -EAGAIN when the other side does not read. */
+_must_check_ int channel_try_send(int fd, enum message_type type, struct str body, const int *fds,
+				  size_t fd_count);
 
 /*
  * One message. 0, -EPIPE at EOF, -EAGAIN on a non-blocking channel, -EBADMSG. `ret` was set up with
@@ -102,5 +109,23 @@ struct status_note {
 
 _must_check_ int status_note_put(struct buf *b, const struct status_note *n);
 _must_check_ int status_note_get(const struct message *m, struct status_note *ret);
+
+/* `number` is the asker's: the answer has it, too. */
+struct socket_wanted {
+	uint32_t number;
+	uint8_t family; /* 4 or 6 */
+};
+
+_must_check_ int socket_wanted_put(struct buf *b, const struct socket_wanted *n);
+_must_check_ int socket_wanted_get(const struct message *m, struct socket_wanted *ret);
+
+/* With one descriptor, or with an error (positive) and none. */
+struct socket_note {
+	uint32_t number;
+	int error;
+};
+
+_must_check_ int socket_note_put(struct buf *b, const struct socket_note *n);
+_must_check_ int socket_note_get(const struct message *m, struct socket_note *ret);
 
 #endif

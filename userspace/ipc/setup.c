@@ -283,23 +283,32 @@ static int put_proxy(struct buf *b, const struct proxy_setup *s, uint32_t presen
 		r = put_u64(b, s->rule_count);
 	for (size_t i = 0; r == 0 && i < s->rule_count; i++)
 		r = put_rule(b, &s->rules[i]);
+	if (r == 0)
+		r = put_u64(b, s->publish_count);
+	for (size_t i = 0; r == 0 && i < s->publish_count; i++)
+		r = buf_append_u16(b, s->publish[i]);
 	return r;
 }
 
 int proxy_setup_send(int channel, const struct proxy_setup *s)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT(SETUP_MAX);
-	int fds[PROXY_FD_COUNT], r;
+	int fds[PROXY_FD_COUNT + PUBLISH_MAX], r;
 	uint32_t present = 0;
 	size_t n = 0;
 
-	_Static_assert(PROXY_FD_COUNT < CHANNEL_FDS_MAX, "the first descriptor is the memory file");
+	_Static_assert(PROXY_FD_COUNT + PUBLISH_MAX < CHANNEL_FDS_MAX,
+		       "the first descriptor is the memory file");
+	if (s->publish_count > PUBLISH_MAX)
+		return -E2BIG;
 	for (unsigned int i = 0; i < PROXY_FD_COUNT; i++) {
 		if (s->fds[i] < 0)
 			continue;
 		present |= 1U << i;
 		fds[n++] = s->fds[i];
 	}
+	for (size_t i = 0; i < s->publish_count; i++)
+		fds[n++] = s->publish_fds[i];
 	r = put_proxy(&b, s, present);
 	return r < 0 ? r : send_fields(channel, MSG_PROXY_SETUP, &b, fds, n);
 }
@@ -317,6 +326,20 @@ static void read_rules(struct reader *r, struct proxy_setup *s)
 	}
 	s->rules = rules;
 	s->rule_count = n;
+}
+
+static void read_publish(struct reader *r, struct proxy_setup *s)
+{
+	size_t n = read_count(r, 2);
+
+	if (n > PUBLISH_MAX)
+		r->c.bad = true;
+	for (size_t i = 0; !r->c.bad && i < n; i++) {
+		s->publish[i] = cursor_u16(&r->c);
+		if (!s->publish[i])
+			r->c.bad = true;
+	}
+	s->publish_count = r->c.bad ? 0 : n;
 }
 
 int proxy_setup_get(struct message *m, struct arena *arena, struct proxy_setup *ret)
@@ -345,14 +368,18 @@ int proxy_setup_get(struct message *m, struct arena *arena, struct proxy_setup *
 	s.no_auth = read_bool(&rd);
 	present = cursor_u32(&rd.c);
 	read_rules(&rd, &s);
+	read_publish(&rd, &s);
 	r = reader_result(&rd);
 	if (r < 0)
 		return r;
-	if (present >> PROXY_FD_COUNT || (size_t)__builtin_popcount(present) + 1 != m->fd_count)
+	if (present >> PROXY_FD_COUNT ||
+	    (size_t)__builtin_popcount(present) + s.publish_count + 1 != m->fd_count)
 		return -EBADMSG;
 	for (unsigned int i = 0; i < PROXY_FD_COUNT; i++)
 		if (present & 1U << i)
 			s.fds[i] = message_take_fd(m, n++);
+	for (size_t i = 0; i < s.publish_count; i++)
+		s.publish_fds[i] = message_take_fd(m, n++);
 	*ret = s;
 	return 0;
 }
@@ -381,6 +408,8 @@ static int put_init(struct buf *b, const struct init_setup *s)
 		r = put_z(b, s->command_tty);
 	if (r == 0)
 		r = put_list(b, s->mask);
+	if (r == 0)
+		r = put_list(b, s->allow);
 	if (r == 0)
 		r = put_list(b, s->argv);
 	if (r == 0)
@@ -418,6 +447,7 @@ int init_setup_get(struct message *m, struct arena *arena, struct init_setup *re
 	s.hosts = read_z(&rd);
 	s.command_tty = read_z(&rd);
 	s.mask = read_list(&rd);
+	s.allow = read_list(&rd);
 	s.argv = read_list(&rd);
 	s.envp = read_list(&rd);
 	r = reader_result(&rd);

@@ -21,8 +21,12 @@ enum proxy_fd {
 	PROXY_FD_ORIG_TUPLE, /* BPF map: original destinations */
 	PROXY_FD_EVENTS,     /* BPF ring buffer: what the kernel refused */
 	PROXY_FD_AUDIT,	     /* append-only file */
+	PROXY_FD_BINDINGS,   /* what was answered before, and will be: read first, then appended to */
 	PROXY_FD_COUNT
 };
+
+/* Ports of one sandbox that outsiders may connect to, at most. */
+#define PUBLISH_MAX 16
 
 struct setup_rule {
 	bool cidr, deny;
@@ -46,6 +50,10 @@ struct proxy_setup {
 	const struct setup_rule *rules;
 	size_t rule_count;
 	int fds[PROXY_FD_COUNT];
+	/* Ports that are published, and a listener outside for each. */
+	uint16_t publish[PUBLISH_MAX];
+	int publish_fds[PUBLISH_MAX];
+	size_t publish_count;
 };
 
 #define PROXY_SETUP_INIT                                                                        \
@@ -76,6 +84,7 @@ struct init_setup {
 	const char *resolv_conf, *hosts; /* contents; "" = leave as is */
 	const char *const *
 		mask; /* unix sockets of outside daemons to hide: absolute paths, NULL-terminated */
+	const char *const *allow; /* of all sockets those that COMMAND may use; or NULL */
 	const char *const *argv, *const *envp; /* NULL-terminated */
 	const char *command_tty; /* not used: init sees itself whether the terminal is ours */
 };

@@ -20,11 +20,13 @@ void audit_init(struct audit *a, int fd, const char *session, const char *cgroup
 	a->session = session;
 	a->cgroup = *cgroup ? cgroup : NULL;
 	refusals_init(&a->refusals, seed);
+	refusals_init(&a->inward, seed);
 }
 
 void audit_done(struct audit *a)
 {
 	refusals_done(&a->refusals);
+	refusals_done(&a->inward);
 }
 
 static int64_t unix_ms(void)
@@ -127,13 +129,21 @@ void audit_refusal(struct audit *a, struct event *e, nsec_t now)
 	audit_note(a, e);
 }
 
-void audit_flush(struct audit *a, nsec_t now)
+void audit_refusal_inward(struct audit *a, struct event *e, nsec_t now)
+{
+	struct refusal *r = refusals_count(&a->inward, e->target, e->port, e->reason, 1);
+
+	if (!r || refusal_due(r, now, &e->count))
+		audit_note(a, e);
+}
+
+static void flush(struct audit *a, struct refusals *all, const char *text, nsec_t now)
 {
 	struct str key;
 	void *value;
 	size_t at = 0;
 
-	while (map_next(&a->refusals.by_key, &at, &key, &value)) {
+	while (map_next(&all->by_key, &at, &key, &value)) {
 		struct refusal *r = value;
 		struct event e = EVENT_INIT;
 
@@ -145,9 +155,15 @@ void audit_flush(struct audit *a, nsec_t now)
 		e.target = r->target[0] ? r->target : NULL;
 		e.port = r->port;
 		e.count = r->unreported;
-		e.text = "repeated";
+		e.text = text;
 		r->unreported = 0;
 		r->reported_at = now;
 		audit_note(a, &e);
 	}
+}
+
+void audit_flush(struct audit *a, nsec_t now)
+{
+	flush(a, &a->refusals, "repeated", now);
+	flush(a, &a->inward, AUDIT_INWARD ", repeated", now);
 }

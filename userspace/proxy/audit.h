@@ -13,12 +13,15 @@
 #include "policy/recent.h"
 #include "policy/refusals.h"
 
+/* What the records of connections to published ports say; they have no mode, because all modes are ways out. */
+#define AUDIT_INWARD "from outside"
+
 struct audit {
 	int fd; /* -EBADF: no audit file */
 	const char *session, *cgroup;
 	uint64_t seq, lost;
 	bool failing; /* said so already */
-	struct refusals refusals;
+	struct refusals refusals, inward;
 	struct recent recent; /* the last ones, for the sandbox itself */
 	/* Tells the supervisor: `count` more refusals of this target. -EAGAIN: later. NULL: nobody
 	 * to tell. */
@@ -42,6 +45,12 @@ void audit_note(struct audit *a, struct event *e);
 /* A refusal: counted, noted to the supervisor, and written unless the same one was within the last
  * minute. */
 void audit_refusal(struct audit *a, struct event *e, nsec_t now);
+
+/*
+ * The same for what came from outside, to a published port: the sandbox has not done it, so neither its list nor the summary
+ * tells it.
+ */
+void audit_refusal_inward(struct audit *a, struct event *e, nsec_t now);
 
 /* At the end: the repetitions that no record told yet. */
 void audit_flush(struct audit *a, nsec_t now);

@@ -8,6 +8,7 @@
 #include "io/log.h"
 #include "proxy/dns.h"
 #include "proxy/explicit.h"
+#include "proxy/published.h"
 #include "proxy/transparent.h"
 #include "wire/tls_hello.h"
 
@@ -28,6 +29,7 @@ static void event_of(const struct conn *c, struct event *e)
 	e->rule = c->rule ? c->rule->text : NULL;
 	e->sni = c->sni[0] ? c->sni : NULL;
 	e->resolved_ip = c->dialled;
+	e->text = c->published ? AUDIT_INWARD : NULL;
 	if (c->identified) {
 		e->orig_dst = c->origin.to;
 		e->pid = (int32_t)c->origin.pid;
@@ -57,7 +59,10 @@ void conn_refusal_record(struct conn *c, enum reason reason)
 	e.kind = EVENT_OPEN;
 	e.reason = reason;
 	e.status = c->status ? c->status : reason_status(reason);
-	audit_refusal(c->server->audit, &e, loop_now(c->server->loop));
+	if (c->published)
+		audit_refusal_inward(c->server->audit, &e, loop_now(c->server->loop));
+	else
+		audit_refusal(c->server->audit, &e, loop_now(c->server->loop));
 }
 
 static void close_record(struct conn *c, uint64_t up, uint64_t down, int status, enum event_end end)
@@ -209,7 +214,9 @@ static void conn_run(void *arg)
 	struct conn *c = arg;
 	bool served = false;
 
-	if (c->by_choice) {
+	if (c->published) {
+		served = published_serve(c);
+	} else if (c->by_choice) {
 		served = explicit_serve(c);
 	} else if (conn_identify(c)) {
 		if (c->origin.to.port == DNS_PORT) {
@@ -225,8 +232,16 @@ static void conn_run(void *arg)
 	conn_finish(c, c->end);
 }
 
-int conn_start(struct server *s, int fd, const struct endpoint *peer, bool by_choice)
+static enum event_mode mode_of(const struct task *listener)
 {
+	if (listener->published)
+		return MODE_NONE;
+	return listener->by_choice ? MODE_CONNECT : MODE_TRANSPARENT;
+}
+
+int conn_start(const struct task *listener, int fd, const struct endpoint *peer)
+{
+	struct server *s = listener->server;
 	struct conn *c = calloc(1, sizeof(*c));
 	int r;
 
@@ -240,8 +255,9 @@ int conn_start(struct server *s, int fd, const struct endpoint *peer, bool by_ch
 	c->end = END_RESET;
 	c->peer = *peer;
 	c->requested = loop_now(s->loop);
-	c->by_choice = by_choice;
-	c->mode = by_choice ? MODE_CONNECT : MODE_TRANSPARENT;
+	c->by_choice = listener->by_choice;
+	c->published = listener->published;
+	c->mode = mode_of(listener);
 	buf_init(&c->first, FIRST_MAX);
 	r = co_spawn(s->loop, conn_run, c, &c->co);
 	if (r < 0) {

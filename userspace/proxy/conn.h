@@ -2,7 +2,7 @@
 /*
  * One accepted connection, from accept to its last audit record.
  *
- *	identify ──► serve (dns | transparent | explicit) ──► finish
+ *	identify ──► serve (dns | transparent | explicit | published) ──► finish
  *	                       │
  *	                       └──► relay runs on without a coroutine ──► finish
  *
@@ -24,7 +24,8 @@ struct conn {
 	int fd;		     /* the client; -EBADF once the relay owns it */
 	int up;		     /* the upstream; likewise */
 	struct endpoint peer;
-	bool by_choice; /* of the explicit listener */
+	bool by_choice;			   /* of the explicit listener */
+	const struct published *published; /* came from outside, for this port; NULL */
 	bool identified;
 	struct origin origin;
 
@@ -54,9 +55,9 @@ struct conn {
 	uint64_t early_up, early_down; /* bytes moved before the relay */
 };
 
-/* Serves an accepted descriptor, which the connection owns from now on; `by_choice`: of the explicit
- * listener. 0 or -errno (then the descriptor is closed). */
-_must_check_ int conn_start(struct server *s, int fd, const struct endpoint *peer, bool by_choice);
+/* Serves a descriptor that the listener of this task has accepted; the connection owns it from now on. 0 or -errno (then the
+ * descriptor is closed). */
+_must_check_ int conn_start(const struct task *listener, int fd, const struct endpoint *peer);
 
 /* Ends the connection that can best be spared, one that waits: of those that were never let through the oldest, else the oldest. False: there is none. It is gone when its coroutine has come home. */
 bool conn_give_one_up(struct server *s);

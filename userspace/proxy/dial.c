@@ -32,9 +32,9 @@ void dial_list_interleave(struct dial_list *l)
 	}
 }
 
-static enum reason reason_of_failure(int r)
+enum reason dial_failure(int error)
 {
-	switch (r) {
+	switch (error) {
 	case -ECONNREFUSED:
 	case -ECONNRESET:
 		return REASON_UPSTREAM_REFUSED;
@@ -85,7 +85,7 @@ enum reason dial(struct server *s, const struct dial_list *list, const struct ru
 		return reason;
 	fd = io_connect_race(good.to, good.n, &winner, loop_now(s->loop) + s->limits.connect);
 	if (fd < 0)
-		return reason_of_failure(fd);
+		return dial_failure(fd);
 	*ret_fd = fd;
 	*ret_addr = good.to[winner].addr;
 	return REASON_NONE;

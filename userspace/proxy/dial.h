@@ -20,6 +20,9 @@ void dial_list_add(struct dial_list *l, const struct addr *a, uint16_t port);
 /* Reorders all but the first entry so that address families alternate (RFC 8305 4). */
 void dial_list_interleave(struct dial_list *l);
 
+/* What the errno of a connect means. */
+enum reason dial_failure(int error);
+
 /*
  * Dials. On success *ret_fd is connected to *ret_addr. `by` is the rule that allowed the target
  * (NULL: an address rule was asked by the caller). Reasons: UPSTREAM_REFUSED, UPSTREAM_UNREACHABLE,

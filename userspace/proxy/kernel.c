@@ -41,6 +41,12 @@ static void name_of(const struct kernel_refusal *k, char *out, size_t n)
 	case KEV_INGRESS:
 		(void)snprintf(out, n, "packet:from outside");
 		return;
+	case KEV_UNIX:
+		(void)snprintf(out, n, "unix:%s", k->name ? k->name : "a socket outside");
+		return;
+	case KEV_NETNS:
+		(void)snprintf(out, n, "namespace:of its own, to %s", addr_text(&k->to.addr, text));
+		return;
 	default:
 		(void)snprintf(out, n, "%s", addr_text(&k->to.addr, text));
 		return;
@@ -54,8 +60,9 @@ static enum reason reason_of(const struct server *s, const struct kernel_refusal
 
 	if (k->to.addr.family)
 		r = addr_class_reason(addr_classify(&k->to.addr, &s->filter->addr_opt, NULL));
+	/* We live, so it came from a network namespace in which we have no listener. */
 	if (k->what == KEV_NO_LISTENER)
-		return REASON_SHUTTING_DOWN;
+		return s->draining ? REASON_SHUTTING_DOWN : REASON_NO_REDIRECT_ENTRY;
 	return r ? r : REASON_PROTOCOL_UNKNOWN;
 }
 
@@ -63,7 +70,7 @@ static void on_refusal(void *arg, const struct kernel_refusal *k)
 {
 	struct kernel_watch *w = arg;
 	struct event e = EVENT_INIT;
-	char target[96];
+	char target[NONO_UNIX_PATH + 8];
 
 	name_of(k, target, sizeof(target));
 	e.mode = MODE_TRANSPARENT;

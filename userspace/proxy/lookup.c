@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "proxy/saved.h"
+
 static enum reason reason_of_failure(int r)
 {
 	switch (r) {
@@ -75,6 +77,7 @@ enum reason lookup_name(struct server *s, const char *name, uint16_t port, const
 	if (reason)
 		return reason;
 	ret->first_time = !bindings_by_name(&s->bindings, name);
+	saved_append(s->saved, &s->bindings, name, a->addrs, a->count);
 	if (bindings_add(&s->bindings, name, a->addrs, a->count) < 0)
 		return REASON_RATE_LIMITED;
 	return REASON_NONE;

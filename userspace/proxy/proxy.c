@@ -16,7 +16,9 @@
 #include "io/log.h"
 #include "ipc/setup.h"
 #include "policy/token.h"
+#include "proxy/inside.h"
 #include "proxy/kernel.h"
+#include "proxy/saved.h"
 #include "proxy/server.h"
 
 #define ARENA_MAX (4 * 1024 * 1024)
@@ -31,6 +33,7 @@ struct proxy {
 	struct resolver *resolver;
 	struct audit audit;
 	struct server server;
+	struct inside inside;
 	struct kernel_watch *kernel;
 	struct co *control;
 	uint8_t seed[16];
@@ -135,6 +138,11 @@ static int resolve_records(struct server *s, const char *name, uint16_t type, st
 	return resolve_raw(((struct proxy *)s->outside)->resolver, name, type, ret, deadline);
 }
 
+static int socket_inside(struct server *s, uint8_t family, nsec_t deadline)
+{
+	return inside_socket(&((struct proxy *)s->outside)->inside, family, deadline);
+}
+
 static int note_refusal(void *arg, const struct refusal *r, uint32_t count)
 {
 	struct proxy *p = arg;
@@ -163,7 +171,7 @@ static int make_resolver(struct proxy *p)
 	return resolver_new(p->loop, &cfg, &p->resolver);
 }
 
-/* Where the sandbox would find us: a connection to there is a loop. */
+/* Where the sandbox would find us, and where we would find ourselves: a connection to there is a loop. */
 static void note_self(struct proxy *p, int fd)
 {
 	struct sockaddr_storage sa;
@@ -195,9 +203,15 @@ static int make_server(struct proxy *p)
 	p->server.forget = forget;
 	p->server.resolve = resolve_name;
 	p->server.resolve_raw = resolve_records;
+	p->server.socket_inside = socket_inside;
+	inside_init(&p->inside, p->loop, p->channel);
+	p->server.saved = p->setup.fds[PROXY_FD_BINDINGS];
+	saved_restore(p->server.saved, &p->server.bindings);
 	note_self(p, p->setup.fds[PROXY_FD_TCP4]);
 	note_self(p, p->setup.fds[PROXY_FD_TCP6]);
 	note_self(p, p->setup.fds[PROXY_FD_EXPLICIT]);
+	for (size_t i = 0; i < p->setup.publish_count; i++)
+		note_self(p, p->setup.publish_fds[i]);
 	return 0;
 }
 
@@ -226,6 +240,9 @@ static int serve_all(struct proxy *p)
 	}
 	if (r == 0)
 		r = serve_explicit(p);
+	for (size_t i = 0; r == 0 && i < p->setup.publish_count; i++)
+		r = server_serve_published(&p->server, p->setup.publish_fds[i],
+					   p->setup.publish[i]);
 	if (r == 0 && p->setup.fds[PROXY_FD_EVENTS] >= 0)
 		r = kernel_watch_start(&p->server, p->setup.fds[PROXY_FD_EVENTS], &p->kernel);
 	return r;
@@ -243,6 +260,8 @@ static nsec_t wait_for_stop(struct proxy *p)
 			r = channel_recv(p->channel, &m);
 		if (r == -EAGAIN)
 			continue;
+		if (r == 0 && m.type == MSG_SOCKET)
+			r = inside_take(&p->inside, &m);
 		if (r < 0)
 			return 0; /* the supervisor is gone: so is the sandbox */
 		if (m.type != MSG_STOP)
@@ -257,6 +276,7 @@ static void control_run(void *arg)
 	struct proxy *p = arg;
 	nsec_t grace = wait_for_stop(p);
 
+	inside_end(&p->inside);
 	kernel_watch_stop(p->kernel);
 	server_drain(&p->server, grace);
 	audit_flush(&p->audit, loop_now(p->loop));

@@ -7,11 +7,13 @@
 #include "proxy/server.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "io/log.h"
 #include "proxy/conn.h"
 #include "proxy/dns.h"
+#include "proxy/published.h"
 
 /* How long accept pauses when descriptors or memory run out and no connection ends meanwhile. */
 #define PAUSE (100 * NSEC_PER_MSEC)
@@ -26,6 +28,7 @@ int server_init(struct server *s, struct loop *l, const struct filter *f, struct
 	s->filter = f;
 	s->audit = audit;
 	s->limits = *limits;
+	s->saved = -EBADF;
 	s->wildcard_counts = calloc(f->count + 1, sizeof(*s->wildcard_counts));
 	if (!s->wildcard_counts)
 		return -ENOMEM;
@@ -78,6 +81,21 @@ int task_begin(struct server *s, struct task *t, void (*run)(struct task *t))
 	return 0;
 }
 
+/* From outside. */
+static void refuse_published_for_room(struct server *s, int fd, const struct published *p)
+{
+	struct event e = EVENT_INIT;
+
+	e.reason = REASON_TOO_MANY_CONNECTIONS;
+	e.status = reason_status(e.reason);
+	e.target = PUBLISHED_TARGET;
+	e.port = p->port;
+	e.rule = p->text;
+	e.text = AUDIT_INWARD;
+	audit_refusal_inward(s->audit, &e, loop_now(s->loop));
+	loop_reset(s->loop, &fd);
+}
+
 static void refuse_for_room(struct server *s, int fd, const struct endpoint *peer, bool by_choice)
 {
 	struct event e = EVENT_INIT;
@@ -125,14 +143,19 @@ static void accept_run(struct task *t)
 			continue;
 		}
 		/* Whoever keeps connections waiting must not keep others out. */
-		if (s->conn_count >= s->limits.max_connections && !conn_give_one_up(s))
+		if (s->conn_count < s->limits.max_connections || conn_give_one_up(s)) {
+			if (conn_start(t, fd, &peer) < 0)
+				log_warn("no memory for another connection");
+		} else if (t->published) {
+			refuse_published_for_room(s, fd, t->published);
+		} else {
 			refuse_for_room(s, fd, &peer, t->by_choice);
-		else if (conn_start(s, fd, &peer, t->by_choice) < 0)
-			log_warn("no memory for another connection");
+		}
 	}
 }
 
-static int serve(struct server *s, int fd, bool by_choice, void (*run)(struct task *t))
+static int serve(struct server *s, int fd, bool by_choice, const struct published *published,
+		 void (*run)(struct task *t))
 {
 	struct task *t = calloc(1, sizeof(*t));
 
@@ -140,22 +163,36 @@ static int serve(struct server *s, int fd, bool by_choice, void (*run)(struct ta
 		return -ENOMEM;
 	t->fd = fd;
 	t->by_choice = by_choice;
+	t->published = published;
 	return task_begin(s, t, run);
 }
 
 int server_serve_tcp(struct server *s, int fd)
 {
-	return serve(s, fd, false, accept_run);
+	return serve(s, fd, false, NULL, accept_run);
 }
 
 int server_serve_explicit(struct server *s, int fd)
 {
-	return serve(s, fd, true, accept_run);
+	return serve(s, fd, true, NULL, accept_run);
 }
 
 int server_serve_dns(struct server *s, int fd)
 {
-	return serve(s, fd, false, dns_serve_datagrams);
+	return serve(s, fd, false, NULL, dns_serve_datagrams);
+}
+
+int server_serve_published(struct server *s, int fd, uint16_t port)
+{
+	struct published *p = &s->published[s->published_count];
+
+	if (s->published_count == PUBLISH_MAX)
+		return -E2BIG;
+	(void)snprintf(p->text, sizeof(p->text), "publish %u", port);
+	p->rule.text = p->text;
+	p->port = port;
+	s->published_count++;
+	return serve(s, fd, false, p, accept_run);
 }
 
 /* Nobody shall wait in a queue that is not served any more: the kernel refuses from now on. */

@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "io/resolver.h"
 #include "io/verbs.h"
+#include "ipc/setup.h"
 #include "policy/bindings.h"
 #include "policy/filter.h"
 #include "proxy/audit.h"
@@ -23,6 +24,13 @@ struct server_limits {
 	uint32_t max_connections;
 	uint32_t max_names_per_wildcard;
 	nsec_t dns, connect, first_bytes, header, idle;
+};
+
+/* A port of the sandbox that outsiders may connect to. */
+struct published {
+	struct rule rule; /* what the records name */
+	char text[16];
+	uint16_t port;
 };
 
 struct server {
@@ -42,12 +50,18 @@ struct server {
 	int (*resolve)(struct server *s, const char *name, struct answer *ret, nsec_t deadline);
 	int (*resolve_raw)(struct server *s, const char *name, uint16_t type, struct buf *ret,
 			   nsec_t deadline);
+	/* A socket of the sandbox's network, for this family (4 or 6): its descriptor, or -errno. */
+	int (*socket_inside)(struct server *s, uint8_t family, nsec_t deadline) _suspends_;
 	void *outside; /* for those functions */
 
 	struct str token; /* of the explicit listener; n 0: none is asked for */
+	int saved; /* file of bindings that outlives us (proxy/saved.h); -EBADF: none */
 
-	struct endpoint self[4]; /* our own listeners, as the sandbox would address them */
+	struct endpoint self[4 + PUBLISH_MAX]; /* our own listeners, as we would dial them */
 	size_t self_count;
+
+	struct published published[PUBLISH_MAX];
+	size_t published_count;
 
 	struct list conns; /* struct conn.link */
 	uint32_t conn_count, dns_jobs;
@@ -71,6 +85,9 @@ _must_check_ int server_serve_tcp(struct server *s, int fd);
 _must_check_ int server_serve_explicit(struct server *s, int fd);
 _must_check_ int server_serve_dns(struct server *s, int fd);
 
+/* The same for a listener outside whose connections go to this port inside. */
+_must_check_ int server_serve_published(struct server *s, int fd, uint16_t port);
+
 /*
  * Accepts no more, lets what runs go on for at most `grace`, then ends it. Returns when everything
  * has ended. Runs in a coroutine of its own, not in one of the server's.
@@ -84,7 +101,8 @@ struct task {
 	struct server *server;
 	struct co *co;
 	int fd;
-	bool by_choice; /* the explicit listener's */
+	bool by_choice;			   /* the explicit listener's */
+	const struct published *published; /* or that of such a port; NULL */
 	void (*run)(struct task *t);
 };
 

@@ -44,6 +44,11 @@ void obstacle_listen(void)
 	(void)libbpf_set_print(keep);
 }
 
+const char *obstacle_complaint(void)
+{
+	return complaint;
+}
+
 static bool have_capability(unsigned int cap)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };

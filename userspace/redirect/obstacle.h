@@ -10,6 +10,9 @@
 /* From here on libbpf prints nothing; its last complaint is kept for the sentences below. */
 void obstacle_listen(void);
 
+/* That complaint, or "". */
+const char *obstacle_complaint(void);
+
 void obstacle_to_load(int error, char *why, size_t why_n);
 
 /* Names the attached program that is in the way, if one is. `attach_type` is an enum

@@ -89,11 +89,27 @@ struct kernel_events {
 	void *arg;
 };
 
+void unix_name_text(const struct unix_name *name, char ret[static NONO_UNIX_PATH + 1])
+{
+	uint32_t n = MIN(name->n, (uint32_t)NONO_UNIX_PATH);
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint8_t c = name->bytes[i];
+
+		ret[i] = c > 0x20 && c < 0x7f ? (char)c : '?';
+	}
+	if (n && !name->bytes[0])
+		ret[0] = '@';
+	ret[n] = '\0';
+}
+
 static int on_record(void *arg, void *data, size_t n)
 {
 	struct kernel_events *k = arg;
 	struct kernel_event e;
 	struct kernel_refusal out;
+	struct kernel_event_unix u;
+	char name[NONO_UNIX_PATH + 1];
 
 	if (n < sizeof(e))
 		return 0;
@@ -107,6 +123,11 @@ static int on_record(void *arg, void *data, size_t n)
 		.protocol = (uint8_t)e.protocol,
 	};
 	copy_comm(out.comm, e.comm);
+	if (e.kind == KEV_UNIX && n >= sizeof(u)) {
+		memcpy(&u, data, sizeof(u));
+		unix_name_text(&u.name, name);
+		out.name = name;
+	}
 	k->fn(k->arg, &out);
 	return 0;
 }

@@ -30,7 +30,11 @@ struct kernel_refusal {
 	uint32_t pid, uid;
 	char comm[16];
 	uint8_t type, protocol;
+	const char *name; /* KEV_UNIX: of the socket, '@' for an abstract one's first byte; else NULL */
 };
+
+/* As people write it: '@' for the first byte of an abstract one, and '?' for what does not print. */
+void unix_name_text(const struct unix_name *name, char ret[static NONO_UNIX_PATH + 1]);
 
 struct kernel_events;
 

@@ -10,6 +10,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,6 +35,8 @@ struct redirect {
 	struct redirect_bpf *skel;
 	struct bpf_link *links[PROGRAM_MAX];
 	size_t link_count;
+	struct bpf_link *trial[PROGRAM_MAX]; /* never pinned */
+	size_t trial_count;
 };
 
 static void say(char *why, size_t n, const char *fmt, ...) _printf_(3, 4);
@@ -49,7 +52,36 @@ static void say(char *why, size_t n, const char *fmt, ...)
 	va_end(ap);
 }
 
-static int open_and_load(uint32_t instance, bool with_comm, struct redirect_bpf **ret)
+static int pin_path(char *out, size_t n, const char *dir, const char *prefix, const char *name)
+{
+	int len = snprintf(out, n, "%s/%s%s", dir, prefix, name);
+
+	return len < 0 || (size_t)len >= n ? -ENAMETOOLONG : 0;
+}
+
+/* When it loads, the library takes the pinned maps, if they are of the same kind. */
+static int use_pinned_maps(struct redirect_bpf *skel, const char *dir)
+{
+	char path[PATH_MAX];
+	struct bpf_map *map;
+	int e = 0;
+
+	bpf_object__for_each_map(map, skel->obj)
+	{
+		if (bpf_map__is_internal(map))
+			continue;
+		e = pin_path(path, sizeof(path), dir, "map_", bpf_map__name(map));
+		if (e >= 0)
+			e = bpf_map__set_pin_path(map, path);
+		if (e < 0)
+			return e;
+	}
+	return 0;
+}
+
+/* `pins`: NULL, or where the maps are. */
+static int open_and_load(uint32_t instance, bool with_comm, const char *pins,
+			 struct redirect_bpf **ret)
 {
 	struct redirect_bpf *skel;
 	int e;
@@ -60,7 +92,9 @@ static int open_and_load(uint32_t instance, bool with_comm, struct redirect_bpf 
 		return errno ? -errno : -EIO;
 	skel->rodata->instance = instance;
 	skel->rodata->with_comm = with_comm;
-	e = redirect_bpf__load(skel);
+	e = pins ? use_pinned_maps(skel, pins) : 0;
+	if (e >= 0)
+		e = redirect_bpf__load(skel);
 	if (e < 0) {
 		redirect_bpf__destroy(skel);
 		return e;
@@ -69,7 +103,8 @@ static int open_and_load(uint32_t instance, bool with_comm, struct redirect_bpf 
 	return 0;
 }
 
-int redirect_load(uint32_t instance, struct redirect **ret, char *why, size_t why_n)
+static int load(uint32_t instance, const char *pins, struct redirect **ret, char *why,
+		size_t why_n)
 {
 	struct redirect *r = calloc(1, sizeof(*r));
 	int e;
@@ -80,9 +115,9 @@ int redirect_load(uint32_t instance, struct redirect **ret, char *why, size_t wh
 	}
 	/* The process's name is a nicety for the audit; not every kernel gives it to these
 	 * programs. */
-	e = open_and_load(instance, true, &r->skel);
+	e = open_and_load(instance, true, pins, &r->skel);
 	if (e < 0)
-		e = open_and_load(instance, false, &r->skel);
+		e = open_and_load(instance, false, pins, &r->skel);
 	if (e < 0) {
 		obstacle_to_load(e, why, why_n);
 		free(r);
@@ -90,6 +125,17 @@ int redirect_load(uint32_t instance, struct redirect **ret, char *why, size_t wh
 	}
 	*ret = r;
 	return 0;
+}
+
+int redirect_load(uint32_t instance, struct redirect **ret, char *why, size_t why_n)
+{
+	return load(instance, NULL, ret, why, why_n);
+}
+
+int redirect_load_pinned(uint32_t instance, const char *pin_dir, struct redirect **ret, char *why,
+			 size_t why_n)
+{
+	return load(instance, pin_dir, ret, why, why_n);
 }
 
 /* Closes the descriptors of the links. The kernel keeps each link as long as it is pinned. */
@@ -104,39 +150,61 @@ void redirect_free(struct redirect *r)
 {
 	if (!r)
 		return;
+	redirect_try_end(r);
 	close_links(r);
 	redirect_bpf__destroy(r->skel);
 	free(r);
 }
 
-static int pin_path(char *out, size_t n, const char *dir, const char *prefix, const char *name)
+static int attach_one(const struct bpf_program *prog, int cgroup_fd, struct bpf_link **ret,
+		      char *why, size_t why_n)
 {
-	int len = snprintf(out, n, "%s/%s%s", dir, prefix, name);
+	struct bpf_link *link = bpf_program__attach_cgroup(prog, cgroup_fd);
+	int e;
 
-	return len < 0 || (size_t)len >= n ? -ENAMETOOLONG : 0;
+	if (!link) {
+		e = errno ? -errno : -EIO;
+		obstacle_to_attach(e, cgroup_fd, bpf_program__expected_attach_type(prog),
+				   bpf_program__name(prog), why, why_n);
+		return e;
+	}
+	*ret = link;
+	return 0;
 }
 
-static int attach_all(struct redirect *r, int cgroup_fd, char *why, size_t why_n)
+static int attach_all(struct redirect *r, int cgroup_fd, struct bpf_link *links[PROGRAM_MAX],
+		      size_t *count, char *why, size_t why_n)
 {
 	struct bpf_program *prog;
 
 	bpf_object__for_each_program(prog, r->skel->obj)
 	{
-		struct bpf_link *link;
 		int e;
 
-		if (r->link_count == ARRAY_SIZE(r->links))
+		if (*count == PROGRAM_MAX)
 			return -E2BIG;
-		link = bpf_program__attach_cgroup(prog, cgroup_fd);
-		if (!link) {
-			e = errno ? -errno : -EIO;
-			obstacle_to_attach(e, cgroup_fd, bpf_program__expected_attach_type(prog),
-					   bpf_program__name(prog), why, why_n);
+		e = attach_one(prog, cgroup_fd, &links[*count], why, why_n);
+		if (e < 0)
 			return e;
-		}
-		r->links[r->link_count++] = link;
+		++*count;
 	}
 	return 0;
+}
+
+int redirect_try(struct redirect *r, int cgroup_fd, char *why, size_t why_n)
+{
+	int e = attach_all(r, cgroup_fd, r->trial, &r->trial_count, why, why_n);
+
+	if (e < 0)
+		redirect_try_end(r);
+	return e;
+}
+
+void redirect_try_end(struct redirect *r)
+{
+	for (size_t i = 0; i < r->trial_count; i++)
+		(void)bpf_link__destroy(r->trial[i]);
+	r->trial_count = 0;
 }
 
 static int pin_all(struct redirect *r, const char *dir, char *why, size_t why_n)
@@ -181,7 +249,7 @@ int redirect_attach(struct redirect *r, int cgroup_fd, const char *pin_dir, char
 		say(why, why_n, "cannot make %s: %s", pin_dir, strerror(-e));
 		return e;
 	}
-	e = attach_all(r, cgroup_fd, why, why_n);
+	e = attach_all(r, cgroup_fd, r->links, &r->link_count, why, why_n);
 	if (e >= 0)
 		e = pin_all(r, pin_dir, why, why_n);
 	if (e < 0) {
@@ -189,6 +257,78 @@ int redirect_attach(struct redirect *r, int cgroup_fd, const char *pin_dir, char
 		close_links(r);
 	}
 	return e;
+}
+
+/* A link whose cgroup is gone is an empty shell, with 0 for the cgroup. */
+static bool link_is_on(const struct bpf_link *link, uint64_t cgroup)
+{
+	struct bpf_link_info info = { 0 };
+	uint32_t n = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(bpf_link__fd(link), &info, &n) == 0 &&
+	       info.type == BPF_LINK_TYPE_CGROUP && info.cgroup.cgroup_id == cgroup;
+}
+
+static int adopt_one(struct bpf_program *prog, uint64_t cgroup, const char *path,
+		     struct bpf_link **ret, char *why, size_t why_n)
+{
+	struct bpf_link *link = bpf_link__open(path);
+	int e;
+
+	if (!link)
+		return errno ? -errno : -EIO;
+	e = link_is_on(link, cgroup) ? bpf_link__update_program(link, prog) : -ESTALE;
+	if (e < 0) {
+		say(why, why_n, "cannot replace the program pinned at %s: %s", path,
+		    e == -ESTALE ? "it belongs to another cgroup" : strerror(-e));
+		(void)bpf_link__destroy(link);
+		return e;
+	}
+	*ret = link;
+	return 0;
+}
+
+static int adopt_or_attach(struct bpf_program *prog, int cgroup_fd, uint64_t cgroup,
+			   const char *dir, struct bpf_link **ret, char *why, size_t why_n)
+{
+	char path[PATH_MAX];
+	int e = pin_path(path, sizeof(path), dir, "link_", bpf_program__name(prog));
+
+	if (e < 0)
+		return e;
+	if (access(path, F_OK) == 0)
+		return adopt_one(prog, cgroup, path, ret, why, why_n);
+	e = attach_one(prog, cgroup_fd, ret, why, why_n);
+	if (e < 0)
+		return e;
+	e = bpf_link__pin(*ret, path);
+	if (e < 0) {
+		say(why, why_n, "cannot pin at %s: %s", path, strerror(-e));
+		(void)bpf_link__destroy(*ret);
+	}
+	return e;
+}
+
+int redirect_adopt(struct redirect *r, int cgroup_fd, const char *pin_dir, char *why, size_t why_n)
+{
+	struct bpf_program *prog;
+	struct stat st;
+
+	if (fstat(cgroup_fd, &st) < 0)
+		return -errno;
+	bpf_object__for_each_program(prog, r->skel->obj)
+	{
+		int e;
+
+		if (r->link_count == PROGRAM_MAX)
+			return -E2BIG;
+		e = adopt_or_attach(prog, cgroup_fd, st.st_ino, pin_dir, &r->links[r->link_count],
+				    why, why_n);
+		if (e < 0)
+			return e;
+		r->link_count++;
+	}
+	return 0;
 }
 
 void redirect_unpin(const char *pin_dir)
@@ -219,10 +359,28 @@ int redirect_mark(struct redirect *r, int socket_fd, enum redirect_mark mark)
 	case REDIRECT_EXPLICIT:
 		m.kind = MARK_EXPLICIT;
 		break;
+	case REDIRECT_FORWARD:
+		m.kind = MARK_FORWARD;
+		break;
 	default:
 		return -EINVAL;
 	}
 	return bpf_map_update_elem(bpf_map__fd(r->skel->maps.mark), &socket_fd, &m, BPF_ANY);
+}
+
+int redirect_mark_own(struct redirect *r, int socket_fd)
+{
+	struct mark m = { .kind = MARK_OWN, .instance = r->skel->rodata->instance };
+
+	return bpf_map_update_elem(bpf_map__fd(r->skel->maps.mark), &socket_fd, &m, BPF_ANY);
+}
+
+bool redirect_is_own(const struct redirect *r, int socket_fd)
+{
+	struct mark m;
+
+	return bpf_map_lookup_elem(bpf_map__fd(r->skel->maps.mark), &socket_fd, &m) == 0 &&
+	       m.kind == MARK_OWN && m.instance == r->skel->rodata->instance;
 }
 
 int redirect_serve_netns(struct redirect *r, const struct redirect_netns *ns)
@@ -254,6 +412,28 @@ int redirect_serve_netns(struct redirect *r, const struct redirect_netns *ns)
 				   BPF_ANY);
 }
 
+int redirect_publish(struct redirect *r, uint16_t port)
+{
+	uint32_t port_be = htons(port), on = 1;
+
+	if (!port)
+		return -EINVAL;
+	return bpf_map_update_elem(bpf_map__fd(r->skel->maps.published), &port_be, &on, BPF_ANY);
+}
+
+int redirect_publish_none(struct redirect *r)
+{
+	int fd = bpf_map__fd(r->skel->maps.published), e;
+	uint32_t port_be;
+
+	while ((e = bpf_map_get_next_key(fd, NULL, &port_be)) == 0) {
+		e = bpf_map_delete_elem(fd, &port_be);
+		if (e < 0)
+			break;
+	}
+	return e == -ENOENT ? 0 : e;
+}
+
 int redirect_tuple_fd(const struct redirect *r)
 {
 	return bpf_map__fd(r->skel->maps.tuples);
@@ -262,6 +442,11 @@ int redirect_tuple_fd(const struct redirect *r)
 int redirect_events_fd(const struct redirect *r)
 {
 	return bpf_map__fd(r->skel->maps.events);
+}
+
+int redirect_map_fd(const struct redirect *r, const char *name)
+{
+	return bpf_object__find_map_fd_by_name(r->skel->obj, name);
 }
 
 static int program_id(const struct bpf_program *prog, uint32_t *ret)

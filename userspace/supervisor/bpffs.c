@@ -47,6 +47,13 @@ static bool find_mounted(char ret[MOUNT_PATH_MAX])
 	return found;
 }
 
+bool bpffs_is_mounted(void)
+{
+	char point[MOUNT_PATH_MAX];
+
+	return find_mounted(point);
+}
+
 static int mount_at(const char *point)
 {
 	if (mount("bpf", point, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=700") < 0)

@@ -12,6 +12,10 @@
 #define PIN_PARENT   "nono-proxy"
 #define PIN_PATH_MAX (MOUNT_PATH_MAX + 64)
 
+/* Is one mounted already? If not, bpffs_open() mounts it, in the mount namespace that we are in: there it lives only as long as
+ * that does. */
+bool bpffs_is_mounted(void);
+
 /*
  * The place of all sandboxes' pins, BPFFS/nono-proxy, which is made. `root` is the state directory:
  * it notes there that the mount is ours. The caller holds the state directory's lock. 0 or -errno

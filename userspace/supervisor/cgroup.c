@@ -125,13 +125,14 @@ int cgroup_make(const char *path, struct cgroup *ret, struct why *why)
 	return 0;
 }
 
-int cgroup_open(const char *path, struct cgroup *ret)
+/* Takes the descriptor, whatever comes of it. */
+static int open_files(int fd, const char *path, struct cgroup *ret)
 {
 	struct cgroup c = CGROUP_INIT;
 	int err = 0;
 
 	(void)snprintf(c.path, sizeof(c.path), "%s", path);
-	c.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	c.fd = fd;
 	if (c.fd >= 0)
 		c.kill = openat(c.fd, "cgroup.kill", O_WRONLY | O_CLOEXEC);
 	if (c.kill >= 0)
@@ -142,6 +143,30 @@ int cgroup_open(const char *path, struct cgroup *ret)
 		return err;
 	}
 	*ret = c;
+	return 0;
+}
+
+int cgroup_open(const char *path, struct cgroup *ret)
+{
+	return open_files(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), path, ret);
+}
+
+int cgroup_make_at(int dir, const char *dir_path, const char *name, struct cgroup *ret,
+		   struct why *why)
+{
+	char path[CGROUP_PATH_MAX];
+	int r;
+
+	if (snprintf(path, sizeof(path), "%s/%s", dir_path, name) >= (int)sizeof(path))
+		return why_set(why, -ENAMETOOLONG, "the path of the cgroup is too long");
+	if (mkdirat(dir, name, 0755) < 0)
+		return why_set(why, -errno, "cannot make the cgroup %s: %s", path, strerror(errno));
+	r = open_files(openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW), path,
+		       ret);
+	if (r < 0) {
+		(void)unlinkat(dir, name, AT_REMOVEDIR);
+		return why_set(why, r, "cannot use the cgroup %s: %s", path, strerror(-r));
+	}
 	return 0;
 }
 
@@ -221,6 +246,11 @@ static int remove_tree(const char *path, int depth)
 	}
 	(void)closedir(dir);
 	return r == 0 ? remove_one(path) : r;
+}
+
+int cgroup_remove_one(const char *path)
+{
+	return remove_tree(path, 0);
 }
 
 int cgroup_remove(const char *path)

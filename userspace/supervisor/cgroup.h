@@ -46,6 +46,10 @@ bool cgroup_path(const char *mount, const char *id, char ret[CGROUP_PATH_MAX]);
 /* Makes the cgroup of this path and opens it. 0 or -errno and a sentence; then nothing is left. */
 _must_check_ int cgroup_make(const char *path, struct cgroup *ret, struct why *why);
 
+/* The same below one that is open; `dir_path` is its path, for people. */
+_must_check_ int cgroup_make_at(int dir, const char *dir_path, const char *name, struct cgroup *ret,
+				struct why *why);
+
 /* Opens one that exists. 0 or -errno. */
 _must_check_ int cgroup_open(const char *path, struct cgroup *ret);
 
@@ -60,5 +64,8 @@ _must_check_ int cgroup_wait_empty(const struct cgroup *c, int timeout_ms);
 /* Removes it with what is below, and the common parent if it was the last. 0 (also when it is not
  * there) or -errno. */
 _must_check_ int cgroup_remove(const char *path);
+
+/* The same without the common parent. */
+_must_check_ int cgroup_remove_one(const char *path);
 
 #endif

@@ -149,12 +149,16 @@ static int build_private(void)
 	return r < 0 ? r : make_dirs("/dev/shm");
 }
 
-int devdir_build(bool private, struct why *why)
+int devdir_build(bool private, struct allowed *allowed, struct why *why)
 {
 	int r = private ? build_private() : 0;
 
+	if (r == 0 && private)
+		r = allowed_put_below(allowed, "/dev", "/dev/shm");
 	if (r == 0)
 		r = shared_memory();
+	if (r == 0)
+		r = allowed_put_below(allowed, "/dev/shm", NULL);
 	return r < 0 ? why_set(why, r, "cannot give the sandbox a /dev of its own: %s",
 			       strerror(-r))
 		     : 0;

@@ -6,8 +6,8 @@
 #ifndef NONO_SUPERVISOR_DEVDIR_H
 #define NONO_SUPERVISOR_DEVDIR_H
 
-#include "supervisor/why.h"
+#include "supervisor/allowed.h"
 
-_must_check_ int devdir_build(bool private, struct why *why);
+_must_check_ int devdir_build(bool private, struct allowed *allowed, struct why *why);
 
 #endif

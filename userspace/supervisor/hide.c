@@ -57,16 +57,17 @@ static bool is_same(int a, const struct stat *b)
 	return fstat(a, &st) == 0 && st.st_dev == b->st_dev && st.st_ino == b->st_ino;
 }
 
-/* An empty directory like this one over it, writable for whoever may write there. */
-static int replace_directory(int dir, const struct stat *st)
+/* A directory like this one over it, with nothing but what is allowed; writable for whoever may write there. */
+static int replace_directory(int dir, const struct stat *st, struct allowed *allowed)
 {
 	_cleanup_close_ int mount = mount_tmpfs(st->st_mode, st->st_uid, st->st_gid, "10%",
 						MOUNT_PLAIN);
+	int r = mount < 0 ? mount : mount_attach(mount, dir);
 
-	return mount < 0 ? mount : mount_attach(mount, dir);
+	return r < 0 ? r : allowed_put_into(allowed, st, mount);
 }
 
-static int hide_socket(const char *path, const char *cwd)
+static int hide_socket(const char *path, struct allowed *allowed, const char *cwd)
 {
 	_cleanup_close_ int dir = -EBADF, place = -EBADF, here = -EBADF;
 	const char *slash = strrchr(path, '/');
@@ -85,20 +86,21 @@ static int hide_socket(const char *path, const char *cwd)
 		return place;
 	if (fstat(place, &st) < 0)
 		return -errno;
-	if (!S_ISSOCK(st.st_mode))
+	if (!S_ISSOCK(st.st_mode) || allowed_has(allowed, &st))
 		return 0;
 	if (fstat(dir, &st) < 0)
 		return -errno;
 	here = place_open(cwd);
 	if (!is_same(here, &st) && holds_only_sockets(dir))
-		return replace_directory(dir, &st);
+		return replace_directory(dir, &st, allowed);
 	return mount_hide(place);
 }
 
-int hide_sockets(const char *const *paths, const char *cwd, struct why *why)
+int hide_sockets(const char *const *paths, struct allowed *allowed, const char *cwd,
+		 struct why *why)
 {
 	for (; *paths; paths++) {
-		int r = hide_socket(*paths, cwd);
+		int r = hide_socket(*paths, allowed, cwd);
 
 		if (r < 0 && r != -ENOENT && r != -ENOTDIR && r != -ELOOP)
 			return why_set(why, r, "cannot hide the socket %s of a program outside: %s",

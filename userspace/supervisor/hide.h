@@ -6,15 +6,16 @@
 #ifndef NONO_SUPERVISOR_HIDE_H
 #define NONO_SUPERVISOR_HIDE_H
 
-#include "supervisor/why.h"
+#include "supervisor/allowed.h"
 
 /*
  * Hides each unix socket of the NULL-terminated list. What is not there, or is no socket (any
  * more), is passed over. A directory that holds nothing but sockets, and is not `cwd`, is replaced
  * by an empty one of the same owner and mode: then a daemon that makes its socket anew stays hidden
- * too. 0 or -errno, a sentence.
+ * too. What is allowed stays, and is in the new one, too. 0 or -errno, a sentence.
  */
-_must_check_ int hide_sockets(const char *const *paths, const char *cwd, struct why *why);
+_must_check_ int hide_sockets(const char *const *paths, struct allowed *allowed, const char *cwd,
+			      struct why *why);
 
 /*
  * Hides every mount of a file system that controls the kernel (cgroups, pinned BPF objects,

@@ -62,6 +62,7 @@ static int describe(struct sandbox *sb, struct init_setup *ret)
 		.private_dev = root,
 		.private_network = private,
 		.resolv_conf = private ? "nameserver " NETNS_DNS_V4 "\n" : "nameserver 127.0.0.1\n",
+		.allow = sb->opt->allow_unix,
 		.argv = sb->opt->argv,
 		.command_tty = "",
 	};

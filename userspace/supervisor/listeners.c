@@ -27,8 +27,9 @@ static int open_one(int type, struct endpoint *at)
 	if (at->addr.family == 6 &&
 	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0)
 		return -errno;
-	/* A fixed port must be free again as soon as the one who had it has ended. */
-	if (at->port && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
+	/* A port that somebody was told must be free again as soon as the one who had it has ended. */
+	if (type == SOCK_STREAM &&
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
 		return -errno;
 	if (bind(fd, (struct sockaddr *)&sa, n) < 0)
 		return -errno;

@@ -14,6 +14,8 @@
 #include <net/if.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "io/log.h"
 #include "supervisor/files.h"
@@ -128,6 +130,50 @@ int netns_use_host(uint16_t port, struct netns *ret, struct why *why)
 	if (r == 0)
 		*ret = made;
 	return r;
+}
+
+/* Of the namespace that we are in. */
+static bool loopback_is_up(void)
+{
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq r = { .ifr_name = "lo" };
+
+	return fd >= 0 && ioctl(fd, SIOCGIFFLAGS, &r) == 0 && (r.ifr_flags & IFF_UP);
+}
+
+static int listen_there(uint16_t port, struct netns *ret, struct why *why)
+{
+	if (!loopback_is_up())
+		return why_set(why, -ENETDOWN,
+			       "the loopback device of the network namespace is switched off: "
+			       "switch it on there "
+			       "(ip link set lo up)");
+	return listeners_open(port, ret, why);
+}
+
+int netns_use_other(int ns, uint16_t port, struct netns *ret, struct why *why)
+{
+	_cleanup_close_ int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	struct netns made = NETNS_INIT;
+	int r;
+
+	if (home < 0)
+		return why_set(why, -errno, "cannot open /proc/thread-self/ns/net: %s",
+			       strerror(errno));
+	if (setns(ns, CLONE_NEWNET) < 0)
+		return why_set(why, -errno, "cannot enter the network namespace: %s",
+			       strerror(errno));
+	r = listen_there(port, &made, why);
+	/* As above. */
+	if (setns(home, CLONE_NEWNET) < 0) {
+		log_error("cannot return from the other network namespace: %s", strerror(errno));
+		abort();
+	}
+	if (r < 0)
+		return r;
+	made.fd = ns;
+	*ret = made;
+	return 0;
 }
 
 void netns_done(struct netns *n)

@@ -31,6 +31,12 @@ _must_check_ int netns_make_private(uint16_t port, struct netns *ret, struct why
 /* The listeners in the namespace we are in. */
 _must_check_ int netns_use_host(uint16_t port, struct netns *ret, struct why *why);
 
+/*
+ * The listeners in somebody else's namespace, which `ns` names: entered, and left again. `ns` becomes ret->fd on success and
+ * stays the caller's otherwise.
+ */
+_must_check_ int netns_use_other(int ns, uint16_t port, struct netns *ret, struct why *why);
+
 void netns_done(struct netns *n);
 
 #endif

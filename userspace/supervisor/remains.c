@@ -199,8 +199,14 @@ static void sweep_entry(int root, const char *id)
 		remove_entry(root, entry, id);
 }
 
-/* Calls `fn` for each entry; stops when it returns false. */
-static void each_entry(int root, bool (*fn)(void *arg, int root, const char *id), void *arg)
+static bool is_any_entry(const char *name)
+{
+	return is_id(name) || strncmp(name, STATE_ATTACHED, strlen(STATE_ATTACHED)) == 0;
+}
+
+/* Calls `fn` for each entry whose name is one of those; stops when it returns false. */
+static void each_entry(int root, bool (*is_entry)(const char *name),
+		       bool (*fn)(void *arg, int root, const char *name), void *arg)
 {
 	int fd = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
@@ -211,7 +217,7 @@ static void each_entry(int root, bool (*fn)(void *arg, int root, const char *id)
 		return;
 	}
 	while ((e = readdir(dir)))
-		if (is_id(e->d_name) && !fn(arg, root, e->d_name))
+		if (is_entry(e->d_name) && !fn(arg, root, e->d_name))
 			break;
 	(void)closedir(dir);
 }
@@ -257,7 +263,7 @@ int state_begin(const char *root_path, struct state *ret, struct why *why)
 	r = open_root(root_path, &s.root, why);
 	if (r < 0)
 		return r;
-	each_entry(s.root, sweep_each, NULL);
+	each_entry(s.root, is_id, sweep_each, NULL);
 	r = make_entry(&s, why);
 	if (r < 0) {
 		state_remove(&s);
@@ -272,14 +278,19 @@ struct uid_search {
 	bool used;
 };
 
-static bool uid_each(void *arg, int root, const char *id)
+/* The line "uid=N", which entries of both kinds have. */
+static bool uid_each(void *arg, int root, const char *name)
 {
 	struct uid_search *search = arg;
-	_cleanup_close_ int entry = openat(root, id,
+	_cleanup_close_ int entry = openat(root, name,
 					   O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	struct state_info info;
+	_cleanup_buf_ struct buf b = BUF_INIT(8 * 4097);
+	const char *at;
 
-	search->used = entry >= 0 && read_info(entry, id, &info) && info.uid == search->uid;
+	if (entry < 0 || file_read(entry, "info", &b) < 0)
+		return true;
+	at = strstr((const char *)buf_data(&b), "\nuid=");
+	search->used = at && strtoul(at + 5, NULL, 10) == search->uid;
 	return !search->used;
 }
 
@@ -287,7 +298,7 @@ bool state_uid_is_used(const struct state *s, uint32_t uid)
 {
 	struct uid_search search = { .uid = uid };
 
-	each_entry(s->root, uid_each, &search);
+	each_entry(s->root, is_any_entry, uid_each, &search);
 	return search.used;
 }
 
@@ -336,21 +347,46 @@ static bool any_each(void *arg, _unused_ int root, _unused_ const char *id)
 	return false;
 }
 
-void state_remove(struct state *s)
+/* Locked: are there others? If not, everything shared goes. */
+static void leave_if_last(int root, const char *root_path)
 {
 	bool others = false;
 
+	each_entry(root, is_any_entry, any_each, &others);
+	if (others)
+		return;
+	bpffs_leave(root);
+	(void)rmdir(root_path);
+}
+
+void state_remove(struct state *s)
+{
 	/* Not to be had in time: the entry stays and is swept by the next one. */
 	if (s->root >= 0 && lock_within(s->root, LOCK_LIMIT_MS) == 0) {
 		if (s->id[0])
 			remove_entry(s->root, s->entry, s->id);
-		each_entry(s->root, any_each, &others);
-		if (!others) {
-			bpffs_leave(s->root);
-			(void)rmdir(s->root_path);
-		}
+		leave_if_last(s->root, s->root_path);
 	}
 	state_abandon(s);
+}
+
+int state_root_open(const char *root_path, struct why *why)
+{
+	int fd, r = open_root(root_path, &fd, why);
+
+	return r < 0 ? r : fd;
+}
+
+int state_root_lock(int root)
+{
+	return lock_within(root, LOCK_LIMIT_MS);
+}
+
+void state_root_leave(int *root, const char *root_path)
+{
+	if (*root >= 0 && lock_within(*root, LOCK_LIMIT_MS) == 0)
+		leave_if_last(*root, root_path);
+	fd_close(root);
 }
 
 void state_abandon(struct state *s)

@@ -6,6 +6,9 @@
  *	/run/nono-proxy/ID/lock  locked by the supervisor as long as it lives: the kernel lets go of
  *	                         it, however it ends
  *	/run/nono-proxy/ID/info  what must be cleared away when it does not
+ *
+ * Entries of cgroups that `attach` holds closed have other names (supervisor/attached.h): what is left of those is meant to
+ * stay.
  */
 #ifndef NONO_SUPERVISOR_REMAINS_H
 #define NONO_SUPERVISOR_REMAINS_H
@@ -16,6 +19,9 @@
 
 #define STATE_ROOT "/run/nono-proxy"
 #define STATE_ID_N 16
+
+/* How the names of the other kind of entry begin. */
+#define STATE_ATTACHED "cgroup-"
 
 struct state {
 	int root;	 /* the state directory */
@@ -41,13 +47,22 @@ struct state_info {
 _must_check_ int state_info_text(const struct state_info *info, struct buf *out);
 bool state_info_parse(const char *text, const char *id, struct state_info *ret);
 
+/* Makes and locks the state directory: its descriptor, or -errno and a sentence. flock(LOCK_UN) lets others at it. */
+_must_check_ int state_root_open(const char *root_path, struct why *why);
+
+/* Locks it again, for a change. 0 or -errno. */
+_must_check_ int state_root_lock(int root);
+
+/* The same; the last entry is gone: then it goes, and what all sandboxes share. Closes the descriptor. */
+void state_root_leave(int *root, const char *root_path);
+
 /*
  * Makes and locks the state directory, clears what killed supervisors left, makes an entry of our
  * own. 0, or -errno and a sentence. The directory stays locked until state_settle().
  */
 _must_check_ int state_begin(const char *root_path, struct state *ret, struct why *why);
 
-/* Has another sandbox's proxy this user id? */
+/* Has another sandbox's proxy this user id, of either kind? */
 bool state_uid_is_used(const struct state *s, uint32_t uid);
 
 /* A user id that nobody has: no account, and no other entry. */

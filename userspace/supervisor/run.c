@@ -9,12 +9,10 @@
  */
 #include "supervisor/run.h"
 
-#include <fcntl.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "confine/confine.h"
@@ -22,6 +20,7 @@
 #include "supervisor/audit_file.h"
 #include "supervisor/files.h"
 #include "supervisor/inside.h"
+#include "supervisor/rights.h"
 #include "supervisor/sandbox.h"
 #include "supervisor/selftest.h"
 #include "supervisor/summary.h"
@@ -30,68 +29,15 @@
 #define EXIT_NOT_RUN   125
 #define READY_LIMIT_MS 10000
 
-/* ---- may we? ---- */
-
-/* Descriptors 0 to 2 exist: else the next thing opened would be standard error. */
-static int fill_stdio(struct sandbox *sb)
-{
-	for (int fd = 0; fd <= STDERR_FILENO; fd++)
-		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
-			return why_set(&sb->why, -EBADF, "cannot open /dev/null");
-	return 0;
-}
-
-static int check_not_inside(struct sandbox *sb)
-{
-	_cleanup_buf_ struct buf b = BUF_INIT(16 * 4097);
-
-	if (file_read(AT_FDCWD, "/proc/self/cgroup", &b) == 0 &&
-	    cgroup_text_is_ours((const char *)buf_data(&b)))
-		return why_set(
-			&sb->why, -EPERM,
-			"this is a sandbox already: nesting is not supported; start the command "
-			"directly");
-	return 0;
-}
-
-static int check_rights(struct sandbox *sb)
-{
-	static const struct {
-		int number;
-		const char *name;
-	} needed[] = {
-		{ CAP_SYS_ADMIN, "CAP_SYS_ADMIN" }, { CAP_NET_ADMIN, "CAP_NET_ADMIN" },
-		{ CAP_SETUID, "CAP_SETUID" },	    { CAP_SETGID, "CAP_SETGID" },
-		{ CAP_SETPCAP, "CAP_SETPCAP" },	    { CAP_KILL, "CAP_KILL" },
-	};
-	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct have[_LINUX_CAPABILITY_U32S_3] = { 0 };
-
-	if (syscall(SYS_capget, &head, have) < 0)
-		return why_set(&sb->why, -errno, "cannot read our capabilities: %s",
-			       strerror(errno));
-	for (size_t i = 0; i < ARRAY_SIZE(needed); i++)
-		if (!(have[CAP_TO_INDEX(needed[i].number)].effective &
-		      CAP_TO_MASK(needed[i].number)))
-			return why_set(&sb->why, -EPERM,
-				       "run needs root (%s is missing): start it with sudo",
-				       needed[i].name);
-	return 0;
-}
-
 /* ---- before anything is made ---- */
 
 static int prepare(struct sandbox *sb)
 {
-	int r = fill_stdio(sb);
+	int r = rights_check("run", &sb->why);
 
 	if (r == 0 && confine_memory() < 0)
 		r = why_set(&sb->why, -errno, "cannot keep others from our memory: %s",
 			    strerror(errno));
-	if (r == 0)
-		r = check_not_inside(sb);
-	if (r == 0)
-		r = check_rights(sb);
 	if (r == 0)
 		r = user_choose(sb->opt->user, sb->opt->envp, &sb->user, &sb->why);
 	if (r < 0)
@@ -179,15 +125,31 @@ static int attach_programs(struct sandbox *sb)
 	return redirect_verify(sb->redirect, sb->cgroup.fd, sb->why.text, sizeof(sb->why.text));
 }
 
+/* The kernel may have chosen a port for the proxy that the sandbox is to have. */
+static int open_listeners(struct sandbox *sb)
+{
+	for (;;) {
+		int r = sb->opt->host_network
+				? netns_use_host(sb->opt->port, &sb->netns, &sb->why)
+				: netns_make_private(sb->opt->port, &sb->netns, &sb->why);
+
+		if (r < 0 || !publish_clashes(&sb->opt->proxy, &sb->netns.serve))
+			return r;
+		netns_done(&sb->netns);
+	}
+}
+
 static int make_network(struct sandbox *sb)
 {
 	int r = load_programs(sb);
 
 	if (r == 0)
-		r = sb->opt->host_network ? netns_use_host(sb->opt->port, &sb->netns, &sb->why)
-					  : netns_make_private(sb->opt->port, &sb->netns, &sb->why);
+		r = open_listeners(sb);
 	if (r == 0)
 		r = mark_listeners(sb);
+	if (r == 0)
+		r = publish_begin(&sb->opt->proxy, &sb->netns, sb->redirect, &sb->publish,
+				  &sb->why);
 	return r < 0 ? r : attach_programs(sb);
 }
 
@@ -234,6 +196,7 @@ static int start_proxy(struct sandbox *sb)
 	setup.fds[PROXY_FD_ORIG_TUPLE] = redirect_tuple_fd(sb->redirect);
 	setup.fds[PROXY_FD_EVENTS] = redirect_events_fd(sb->redirect);
 	setup.fds[PROXY_FD_AUDIT] = sb->audit;
+	publish_tell(&sb->publish, &setup);
 	r = proxy_setup_send(sb->proxy.channel, &setup);
 	if (r < 0)
 		return why_set(&sb->why, r, "cannot tell the proxy what to do: %s", strerror(-r));
@@ -248,14 +211,15 @@ static void hand_over(struct sandbox *sb)
 
 	netns_done(&sb->netns);
 	sb->netns.serve = served;
+	publish_hand_over(&sb->publish);
 	fd_close(&sb->audit);
 }
 
-/* From here on we only wait, signal and clear away. */
+/* From here on we wait, signal and clear away, and make sockets inside if something is published. */
 static int give_up_rights(struct sandbox *sb)
 {
 	uint64_t keep = (uint64_t)1 << CAP_KILL | (uint64_t)1 << CAP_DAC_OVERRIDE |
-			(uint64_t)1 << CAP_SYS_ADMIN; /* to unmount */
+			(uint64_t)1 << CAP_SYS_ADMIN; /* to unmount, and to enter a network */
 	int r = confine_capabilities(keep);
 
 	return r < 0 ? why_set(&sb->why, r, "cannot give up capabilities: %s", strerror(-r)) : 0;
@@ -275,6 +239,10 @@ static int start_command(struct sandbox *sb)
 		return r;
 	if (sb->user.uid == 0 && !sb->opt->quiet)
 		log_warn("COMMAND runs as root: it can still write the host's files");
+	for (const char *const *p = sb->opt->allow_unix; p && *p && !sb->opt->quiet; p++)
+		log_warn("--allow-unix %s: whatever listens there acts for COMMAND with its own "
+			 "rights",
+			 *p);
 	r = channel_send(sb->init.channel, MSG_GO, STR_LIT(""), NULL, 0);
 	return r < 0 ? why_set(&sb->why, r, "cannot start COMMAND: %s", strerror(-r)) : 0;
 }

@@ -14,6 +14,7 @@ struct run_options {
 	bool host_network;	  /* --net host */
 	bool proxy_env; /* also the variables that make programs use the explicit listener */
 	uint16_t port;	/* of the explicit listener; 0: the kernel chooses */
+	const char *const *allow_unix; /* outside sockets that COMMAND may use: paths, or NULL */
 	bool quiet, verbose;
 	const char *const *argv; /* COMMAND */
 	const char *const *envp; /* the caller's environment */

@@ -92,18 +92,20 @@ static int cover(const char *path)
 }
 
 /* Usually a link to /run. Where it is not, it holds the same kind of thing. */
-static int cover_var_run(void)
+static int cover_var_run(struct allowed *allowed)
 {
 	struct stat run, var;
+	int r;
 
 	if (stat("/var/run", &var) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	if (stat("/run", &run) == 0 && run.st_dev == var.st_dev && run.st_ino == var.st_ino)
 		return 0;
-	return cover("/var/run");
+	r = cover("/var/run");
+	return r < 0 ? r : allowed_put_below(allowed, "/var/run", NULL);
 }
 
-static int fill(const struct init_setup *s, int kept)
+static int fill(const struct init_setup *s, struct allowed *allowed, int kept)
 {
 	_cleanup_close_ int place = -EBADF;
 	char user[64];
@@ -113,6 +115,9 @@ static int fill(const struct init_setup *s, int kept)
 	r = make_owned("/run/lock", 01777, 0, 0);
 	if (r == 0)
 		r = make_owned(user, 0700, s->uid, s->gid);
+	/* What is in the working directory comes with it. */
+	if (r == 0)
+		r = allowed_put_below(allowed, "/run", kept < 0 ? NULL : s->cwd);
 	if (r < 0 || kept < 0)
 		return r;
 	r = make_dirs(s->cwd);
@@ -125,17 +130,17 @@ static int fill(const struct init_setup *s, int kept)
 	return place < 0 ? place : mount_attach(kept, place);
 }
 
-int rundir_build(const struct init_setup *s, struct why *why)
+int rundir_build(const struct init_setup *s, struct allowed *allowed, struct why *why)
 {
 	_cleanup_close_ int kept = clone_cwd(s->cwd);
 	int r = kept < 0 && kept != -EBADF ? kept : cover("/run");
 
 	if (r == -ENOENT)
-		r = cover_var_run();
+		r = cover_var_run(allowed);
 	else if (r == 0) {
-		r = fill(s, kept);
+		r = fill(s, allowed, kept);
 		if (r == 0)
-			r = cover_var_run();
+			r = cover_var_run(allowed);
 	}
 	return r < 0 ? why_set(why, r, "cannot give the sandbox a /run of its own: %s",
 			       strerror(-r))

@@ -6,9 +6,10 @@
 #define NONO_SUPERVISOR_RUNDIR_H
 
 #include "ipc/setup.h"
-#include "supervisor/why.h"
+#include "supervisor/allowed.h"
 
-_must_check_ int rundir_build(const struct init_setup *s, struct why *why);
+/* In it is also what is allowed of what was there before. */
+_must_check_ int rundir_build(const struct init_setup *s, struct allowed *allowed, struct why *why);
 
 /* May this working directory be shown in the sandbox's /run? See rundir.c. */
 bool rundir_may_keep(const char *cwd);

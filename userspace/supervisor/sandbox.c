@@ -25,6 +25,7 @@ int sandbox_init(struct sandbox *sb, const struct run_options *opt)
 		.state = STATE_INIT,
 		.cgroup = CGROUP_INIT,
 		.netns = NETNS_INIT,
+		.publish = PUBLISH_INIT,
 		.proxy = ROLE_INIT,
 		.init = ROLE_INIT,
 	};
@@ -75,6 +76,7 @@ void sandbox_undo(struct sandbox *sb)
 	role_kill(&sb->init);
 	role_kill(&sb->proxy);
 	fd_close(&sb->audit);
+	publish_done(&sb->publish);
 	netns_done(&sb->netns);
 	redirect_free(take_ptr(sb->redirect));
 	if (is_empty(sb))

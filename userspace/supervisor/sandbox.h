@@ -10,6 +10,7 @@
 #include "redirect/redirect.h"
 #include "supervisor/cgroup.h"
 #include "supervisor/netns.h"
+#include "supervisor/publish.h"
 #include "supervisor/remains.h"
 #include "supervisor/role.h"
 #include "supervisor/run.h"
@@ -33,6 +34,7 @@ struct sandbox {
 	struct cgroup cgroup;
 	struct redirect *redirect;
 	struct netns netns;
+	struct publish publish;
 	bool pinned;
 	struct role proxy, init;
 };

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "redirect/origin.h"
@@ -95,6 +96,26 @@ static int must_not_send(const struct endpoint *to, struct why *why)
 	return 0;
 }
 
+/* Nobody is there: without the programs the kernel would say so. */
+static int must_not_reach(const char *name, bool abstract, struct why *why)
+{
+	_cleanup_close_ int stream = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	_cleanup_close_ int dgram = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	socklen_t n = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name) + 1);
+
+	if (stream < 0 || dgram < 0)
+		return why_set(why, -errno, "no unix socket: %s", strerror(errno));
+	memcpy(un.sun_path + abstract, name, strlen(name));
+	if (connect(stream, (struct sockaddr *)&un, n) == 0 || errno != EPERM)
+		return why_set(why, -EPERM, "connecting to a unix socket (%s) is not refused",
+			       name);
+	if (sendto(dgram, "", 1, 0, (struct sockaddr *)&un, n) >= 0 || errno != EPERM)
+		return why_set(why, -EPERM, "a datagram to a unix socket (%s) is not refused",
+			       name);
+	return 0;
+}
+
 static int finish_connect(int fd)
 {
 	int error = 0, r = fd_wait(fd, POLLOUT, CONNECT_LIMIT_MS);
@@ -162,6 +183,10 @@ static int try_all(const struct selftest *t, struct why *why)
 		r = must_not_open(SOCK_DGRAM, IPPROTO_ICMP, "a ping socket", why);
 	if (r == 0)
 		r = must_not_choose_device(why);
+	if (r == 0 && t->unix_sockets)
+		r = must_not_reach("/nono-proxy/self-test", false, why);
+	if (r == 0 && t->unix_sockets)
+		r = must_not_reach("nono-proxy-self-test", true, why);
 	if (r == 0)
 		r = become_nobody(why);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(targets); i++)

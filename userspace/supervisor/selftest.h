@@ -13,6 +13,7 @@ struct selftest {
 	int cgroup; /* directory */
 	const struct netns *netns;
 	int tuples, events; /* maps */
+	bool unix_sockets;  /* those outside must be refused, too */
 };
 
 /* 0, or -errno and a sentence that names what did not hold. Leaves no trace in the maps. */

@@ -29,6 +29,17 @@ static void say_refusal(const char *target, const struct refusal_note *n)
 		 hint);
 }
 
+void summary_say(const struct message *m)
+{
+	struct refusal_note n;
+	char target[REFUSAL_TARGET_MAX + 1];
+
+	if (refusal_note_get(m, &n) < 0)
+		return;
+	printable(n.target, target);
+	say_refusal(target, &n);
+}
+
 void summary_count(struct refusals *r, const struct message *m, bool verbose)
 {
 	struct refusal_note n;

@@ -6,6 +6,9 @@
 #include "ipc/channel.h"
 #include "policy/refusals.h"
 
+/* Says what a MSG_REFUSAL tells. One that does not parse is dropped. */
+void summary_say(const struct message *m);
+
 /* Counts what a MSG_REFUSAL tells; `verbose`: says it, too. A message that does not parse is dropped. */
 void summary_count(struct refusals *r, const struct message *m, bool verbose);
 

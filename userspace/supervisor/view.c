@@ -10,6 +10,7 @@
  *	/etc    its own resolv.conf, hosts and nsswitch.conf
  *	cgroupfs, bpffs and other file systems that steer the kernel: hidden wherever mounted
  *	sockets of outside daemons anywhere else: hidden
+ *	those of them that COMMAND may use: where they always are
  *
  * Why read-only although COMMAND has no capabilities: for uid 0 the files in /proc/sys and /sys
  * need none, it owns them. What is mounted here cannot be taken away inside: unmounting needs a
@@ -122,19 +123,22 @@ static int restrict_paths(const char *const *paths, size_t n, int (*change)(int 
 int view_build(const struct init_setup *s, struct why *why)
 {
 	_cleanup_etcfiles_ struct etcfiles etc = { .mounts = { -EBADF, -EBADF, -EBADF } };
+	_cleanup_allowed_ struct allowed allowed = ALLOWED_INIT;
 	int r = make_private(why);
 
 	/* Before what links lead through is replaced. */
 	if (r == 0)
 		r = etcfiles_prepare(s, &etc, why);
 	if (r == 0)
+		r = allowed_open(s->allow, &allowed, why);
+	if (r == 0)
 		r = build_proc(why);
 	if (r == 0)
 		r = build_sys(s->private_network, why);
 	if (r == 0)
-		r = rundir_build(s, why);
+		r = rundir_build(s, &allowed, why);
 	if (r == 0)
-		r = devdir_build(s->private_dev, why);
+		r = devdir_build(s->private_dev, &allowed, why);
 	if (r == 0)
 		r = hide_kernel_mounts(why);
 	if (r == 0)
@@ -143,5 +147,7 @@ int view_build(const struct init_setup *s, struct why *why)
 		r = restrict_paths(hidden, ARRAY_SIZE(hidden), mount_hide, why);
 	if (r == 0)
 		r = etcfiles_place(&etc, why);
-	return r < 0 ? r : hide_sockets(s->mask, s->cwd, why);
+	if (r == 0)
+		r = hide_sockets(s->mask, &allowed, s->cwd, why);
+	return r < 0 ? r : allowed_check(&allowed, why);
 }

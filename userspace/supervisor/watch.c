@@ -41,11 +41,15 @@ static void on_proxy_message(struct sandbox *sb)
 	_cleanup_message_ struct message m = MESSAGE_INIT;
 	int r = channel_recv(sb->proxy.channel, &m);
 
-	if (r < 0 && r != -EAGAIN) {
+	if (r == 0 && m.type == MSG_SOCKET_WANTED)
+		r = publish_answer(&sb->publish, &m, sb->proxy.channel);
+	else if (r == 0 && m.type == MSG_REFUSAL)
+		summary_count(&sb->refusals, &m, sb->opt->verbose);
+	else if (r == -EAGAIN)
+		return;
+	if (r < 0) {
 		fd_close(&sb->proxy.channel);
 		role_signal(&sb->proxy, SIGKILL);
-	} else if (r == 0 && m.type == MSG_REFUSAL) {
-		summary_count(&sb->refusals, &m, sb->opt->verbose);
 	}
 }
 
@@ -82,7 +86,8 @@ void watch_end_proxy(struct sandbox *sb)
 		else if (p[0].revents)
 			fd_close(&sb->proxy.channel);
 	}
-	/* What it said last is still in the channel. */
+	/* What it said last is still in the channel; it says no more. */
+	role_signal(&sb->proxy, SIGKILL);
 	while (sb->proxy.channel >= 0 && fd_wait(sb->proxy.channel, POLLIN, 0) > 0)
 		on_proxy_message(sb);
 	role_kill(&sb->proxy);
@@ -212,16 +217,17 @@ int watch_command(struct sandbox *sb)
 	struct watch w = { .sb = sb };
 
 	while (!w.done) {
+		int pause = publish_pause_ms(&sb->publish);
 		/* Negative descriptors are passed over. */
 		struct pollfd p[PLACES] = {
 			[AT_SIGNALS] = { .fd = sb->signals.fd, .events = POLLIN },
-			[AT_PROXY] = { .fd = sb->proxy.channel, .events = POLLIN },
+			[AT_PROXY] = { .fd = pause ? -EBADF : sb->proxy.channel, .events = POLLIN },
 			[AT_PROXY_END] = { .fd = sb->proxy.pidfd, .events = POLLIN },
 			[AT_INIT] = { .fd = sb->init.channel, .events = POLLIN },
 			[AT_INIT_END] = { .fd = sb->init.pidfd, .events = POLLIN },
 		};
 
-		if (poll(p, PLACES, -1) < 0) {
+		if (poll(p, PLACES, pause ? pause : -1) < 0) {
 			if (errno == EINTR)
 				continue;
 			log_error("poll: %s", strerror(errno));

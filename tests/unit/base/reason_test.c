@@ -192,6 +192,8 @@ static void test_a_protocol_is_refused_in_its_own_words(void **state)
 	} rows[] = {
 		{ "udp:192.0.2.1",
 		  "udp:192.0.2.1: only TCP, and UDP to port 53, are served in the sandbox" },
+		{ "unix:/run/x", "unix:/run/x: unix sockets are refused, but for the sandbox's own "
+				 "abstract ones" },
 		{ "192.0.2.1",
 		  "the connection to 192.0.2.1 uses a protocol that names no host, and no rule "
 		  "covers its address" },
@@ -238,6 +240,16 @@ static void test_hints(void **state)
 		{ REASON_PROTOCOL_UNKNOWN, "db.example", 80, "" },
 		/* What the kernel refused: no rule is about it. */
 		{ REASON_PROTOCOL_UNKNOWN, "udp:192.0.2.1", 443, "" },
+		{ REASON_PROTOCOL_UNKNOWN, "unix:/run/x.sock", 0,
+		  "to allow it: --allow-unix /run/x.sock" },
+		{ REASON_PROTOCOL_UNKNOWN, "unix:@name", 0, "to allow it: --allow-unix @name" },
+		{ REASON_PROTOCOL_UNKNOWN, "unix:/run/x;reboot", 0, "" },
+		{ REASON_PROTOCOL_UNKNOWN, "unix:/run/$(x)", 0, "" },
+		{ REASON_PROTOCOL_UNKNOWN, "unix:/run/?", 0, "" },
+		{ REASON_PROTOCOL_UNKNOWN, "unix:/", 0, "" },
+		{ REASON_PROTOCOL_UNKNOWN, "unix:relative", 0, "" },
+		{ REASON_PROTOCOL_UNKNOWN, "unix:", 0, "" },
+		{ REASON_HOST_NOT_ALLOWED, "unix:/run/x.sock", 0, "" },
 		{ REASON_PROTOCOL_UNKNOWN, "udp:2001:db8::1", 443, "" },
 		{ REASON_PROTOCOL_UNKNOWN, "socket:type 3 protocol 1", 0, "" },
 		/* Addresses, whichever way they were refused. */

@@ -230,6 +230,28 @@ static void test_types(void **state)
 		{ V "\"dns\": {\"servers\": [53]}}",
 		  "f.json:1:36: each item of \"servers\" must be a string, not a number",
 		  "a number in it" },
+		{ V "\"redirect\": {\"publish\": 3000}}",
+		  "f.json:1:40: \"publish\" must be a list of numbers, not a number",
+		  "a port alone" },
+		{ V "\"redirect\": {\"publish\": [80, \"81\"]}}",
+		  "f.json:1:45: each item of \"publish\" must be a number, not a string",
+		  "a port in quotes" },
+		{ V "\"redirect\": {\"publish\": [80.5]}}",
+		  "f.json:1:41: each item of \"publish\" must be a number, not a number with a "
+		  "fraction",
+		  "half a port" },
+		{ V "\"redirect\": {\"publish\": [\n0]}}",
+		  "f.json:2:1: each item of \"publish\" must be from 1 to 65535, not 0",
+		  "no port" },
+		{ V "\"redirect\": {\"publish\": [1,65536]}}",
+		  "f.json:1:43: each item of \"publish\" must be from 1 to 65535, not 65536",
+		  "a port that there is not" },
+		{ V
+		  "\"redirect\": {\"publish\": [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,16,\n17]}}",
+		  "f.json:2:1: too many ports to publish (at most 16)", "too many ports" },
+		{ V "\"redirect\": [3000]}",
+		  "f.json:1:28: \"redirect\" must be an object, not a list",
+		  "ports without a key" },
 		{ V "\"monitor\": 1}",
 		  "f.json:1:27: \"monitor\" must be true or false, not a number", "a number" },
 		{ V "\"monitor\": \"false\"}",
@@ -507,6 +529,7 @@ static const char all[] =
 	"    \"idle_timeout_secs\": 604800, \"connect_timeout_secs\": 1,\n"
 	"    \"header_timeout_secs\": 600 },\n"
 	"  \"audit\": { \"path\": \"/var/log/a.jsonl\", \"on_full\": \"deny\", },\n"
+	"  \"redirect\": { \"publish\": [3000, /* once */ 3000, 65535] },\n"
 	"}\n";
 
 static void must_be_rule(const struct config *c, size_t i, const char *text, const char *origin,
@@ -563,6 +586,9 @@ static void test_everything(void **state)
 	assert_string_equal(c.audit_path.v, "/var/log/a.jsonl");
 	assert_string_equal(c.audit_path.origin, "f.json:18");
 	assert_string_equal(c.audit_on_full.v, "deny");
+	assert_int_equal(c.publish_count, 2);
+	assert_int_equal(c.publish[0], 3000);
+	assert_int_equal(c.publish[1], 65535);
 	config_done(&c);
 }
 
@@ -577,6 +603,7 @@ static void test_the_least_file_changes_nothing(void **state)
 	assert_int_equal(parse(&c, text, sizeof(text) - 1, why, sizeof(why)), 0);
 	assert_int_equal(c.rule_count, 0);
 	assert_int_equal(c.server_count, 0);
+	assert_int_equal(c.publish_count, 0);
 	/* The defaults of the table are those of the proxy. */
 	assert_int_equal(c.max_connections.v, s.max_connections);
 	assert_int_equal(c.max_labels_per_wildcard.v, s.max_names_per_wildcard);

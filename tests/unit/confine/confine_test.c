@@ -202,6 +202,7 @@ static void child_root_with_the_engines_list(void)
 	must_be("CapBnd", "00000000000405fb");
 	must_be("CapInh", "0000000000000000");
 	must_fail(socket(AF_PACKET, SOCK_RAW, 0), EPERM);
+	must_fail(socket(AF_INET, SOCK_PACKET | SOCK_CLOEXEC, 0), EPERM);
 	must(setgid(SOME_GID) == 0 && setuid(SOME_UID) == 0);
 }
 

@@ -96,7 +96,7 @@ static void test_garbage_is_refused_and_nothing_stays_open(void **state)
 		{ "shorter than its head", "\0\0\0", 3, 1 },
 		{ "one byte", "\3", 1, 2 },
 		{ "type 0", "\0\0\0\0", 4, 1 },
-		{ "type past the last", "\0\0\0\12", 4, 1 },
+		{ "type past the last", "\0\0\0\14", 4, 1 },
 		{ "type with high bytes", "\1\0\0\3", 4, 1 },
 		{ "one byte too long", overlong, sizeof(overlong), 3 },
 		{ "one descriptor too many", "\0\0\0\3", 4, FDS_TOO_MANY },
@@ -351,6 +351,82 @@ static void test_status_note(void **state)
 	message_done(&m);
 }
 
+static void test_socket_wanted(void **state)
+{
+	static const struct {
+		const char *why, *bytes;
+		size_t n;
+		int r;
+	} rows[] = {
+		{ "IPv4", "\0\0\0\7\4", 5, 0 },
+		{ "IPv6", "\377\377\377\377\6", 5, 0 },
+		{ "no family", "\0\0\0\7\0", 5, -EBADMSG },
+		{ "another family", "\0\0\0\7\5", 5, -EBADMSG },
+		{ "cut", "\0\0\0\7", 4, -EBADMSG },
+		{ "too long", "\0\0\0\7\4\0", 6, -EBADMSG },
+		{ "empty", "", 0, -EBADMSG },
+	};
+	const struct socket_wanted n = { 4711, 6 };
+	struct message m = { .type = MSG_SOCKET_WANTED, .body = BUF_INIT(CHANNEL_MESSAGE_MAX) };
+	struct socket_wanted got = { 0 };
+
+	(void)state;
+	assert_int_equal(socket_wanted_put(&m.body, &n), 0);
+	assert_int_equal(socket_wanted_get(&m, &got), 0);
+	assert_int_equal(got.number, 4711);
+	assert_int_equal(got.family, 6);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		message_with(&m, MSG_SOCKET_WANTED, rows[i].bytes, rows[i].n);
+		if (socket_wanted_get(&m, &got) != rows[i].r)
+			fail_msg("wrong: %s", rows[i].why);
+	}
+	message_with(&m, MSG_SOCKET, "\0\0\0\7\4", 5);
+	assert_int_equal(socket_wanted_get(&m, &got), -EBADMSG);
+	message_with(&m, MSG_SOCKET_WANTED, "\0\0\0\7\4", 5);
+	m.fds[m.fd_count++] = dup(STDERR_FILENO);
+	assert_int_equal(socket_wanted_get(&m, &got), -EBADMSG);
+	message_done(&m);
+}
+
+/* A descriptor or an error, never both and never none. */
+static void test_socket_note(void **state)
+{
+	static const struct {
+		const char *why, *bytes;
+		size_t n, fds;
+		int r;
+	} rows[] = {
+		{ "a socket", "\0\0\0\7\0\0\0\0", 8, 1, 0 },
+		{ "an error", "\0\0\0\7\0\0\0\30", 8, 0, 0 },
+		{ "neither", "\0\0\0\7\0\0\0\0", 8, 0, -EBADMSG },
+		{ "both", "\0\0\0\7\0\0\0\30", 8, 1, -EBADMSG },
+		{ "two", "\0\0\0\7\0\0\0\0", 8, 2, -EBADMSG },
+		{ "a negative error", "\0\0\0\7\377\377\377\377", 8, 0, -EBADMSG },
+		{ "cut", "\0\0\0\7\0\0\0", 7, 0, -EBADMSG },
+		{ "too long", "\0\0\0\7\0\0\0\30\0", 9, 0, -EBADMSG },
+	};
+	struct message m = { .body = BUF_INIT(CHANNEL_MESSAGE_MAX) };
+	struct socket_note got = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		message_with(&m, MSG_SOCKET, rows[i].bytes, rows[i].n);
+		while (m.fd_count < rows[i].fds)
+			m.fds[m.fd_count++] = dup(STDERR_FILENO);
+		if (socket_note_get(&m, &got) != rows[i].r)
+			fail_msg("wrong: %s", rows[i].why);
+		if (rows[i].r == 0)
+			assert_int_equal(got.number, 7);
+	}
+	message_done(&m);
+	assert_int_equal(socket_note_put(&m.body, &(struct socket_note){ 8, EMFILE }), 0);
+	m.type = MSG_SOCKET;
+	assert_int_equal(socket_note_get(&m, &got), 0);
+	assert_int_equal(got.number, 8);
+	assert_int_equal(got.error, EMFILE);
+	message_done(&m);
+}
+
 static void test_put_str_past_the_maximum(void **state)
 {
 	struct buf b = BUF_INIT(8);
@@ -434,6 +510,8 @@ int main(void)
 		cmocka_unit_test(test_refusal_note_round_trip),
 		cmocka_unit_test(test_refusal_note_refused),
 		cmocka_unit_test(test_status_note),
+		cmocka_unit_test(test_socket_wanted),
+		cmocka_unit_test(test_socket_note),
 		cmocka_unit_test(test_put_str_past_the_maximum),
 		cmocka_unit_test(test_get_str_reads_no_further_than_the_end),
 		cmocka_unit_test(test_random_bytes),

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ipc/setup.h"
@@ -141,6 +142,64 @@ static void test_proxy_setup_round_trip(void **state)
 	arena_done(&arena);
 }
 
+/* All that there can be: each port has its listener, in order, behind all others. */
+static void test_published_ports(void **state)
+{
+	struct proxy_setup s = PROXY_SETUP_INIT, got = PROXY_SETUP_INIT;
+	struct message m = MESSAGE_INIT;
+	struct arena arena = ARENA_INIT(ARENA_MAX);
+	int files[PUBLISH_MAX];
+
+	(void)state;
+	for (int i = 0; i < PROXY_FD_COUNT; i++)
+		s.fds[i] = STDERR_FILENO;
+	for (int i = 0; i < PUBLISH_MAX; i++) {
+		files[i] = memfd_create("x", MFD_CLOEXEC);
+		s.publish[i] = (uint16_t)(65535 - i);
+		s.publish_fds[i] = files[i];
+	}
+	s.publish_count = PUBLISH_MAX;
+	receive_proxy(&s, &m);
+	assert_int_equal(proxy_setup_get(&m, &arena, &got), 0);
+	message_done(&m);
+	assert_int_equal(got.publish_count, PUBLISH_MAX);
+	for (int i = 0; i < PUBLISH_MAX; i++) {
+		struct stat a, b;
+
+		assert_int_equal(got.publish[i], 65535 - i);
+		assert_int_equal(fstat(files[i], &a), 0);
+		assert_int_equal(fstat(got.publish_fds[i], &b), 0);
+		assert_true(a.st_ino == b.st_ino);
+		(void)close(files[i]);
+		(void)close(got.publish_fds[i]);
+	}
+	for (int i = 0; i < PROXY_FD_COUNT; i++)
+		(void)close(got.fds[i]);
+	s.publish_count = PUBLISH_MAX + 1;
+	assert_int_equal(proxy_setup_send(STDERR_FILENO, &s), -E2BIG);
+	arena_done(&arena);
+}
+
+static void test_published_ports_refused(void **state)
+{
+	struct proxy_setup s = PROXY_SETUP_INIT, got;
+	struct message m = MESSAGE_INIT;
+	struct arena arena = ARENA_INIT(ARENA_MAX);
+
+	(void)state;
+	s.publish_fds[0] = s.publish_fds[1] = STDERR_FILENO;
+	s.publish[0] = 3000;
+	s.publish_count = 2; /* and the second is 0 */
+	receive_proxy(&s, &m);
+	assert_int_equal(proxy_setup_get(&m, &arena, &got), -EBADMSG);
+	s.publish[1] = 3001;
+	receive_proxy(&s, &m);
+	(void)close(m.fds[--m.fd_count]); /* a port without its listener */
+	assert_int_equal(proxy_setup_get(&m, &arena, &got), -EBADMSG);
+	message_done(&m);
+	arena_done(&arena);
+}
+
 /* More than a message can hold: 40 000 rules. */
 static void test_proxy_setup_with_many_rules(void **state)
 {
@@ -191,6 +250,7 @@ static void test_proxy_setup_without_memory(void **state)
 static const char *const argv_[] = { "sh", "-c", "", NULL };
 static const char *const envp_[] = { "A=1", "PATH=/bin", NULL };
 static const char *const mask_[] = { "/tmp/a b\n", NULL };
+static const char *const allow_[] = { "/run/x", "/y", NULL };
 
 static void test_init_setup_round_trip(void **state)
 {
@@ -200,6 +260,7 @@ static void test_init_setup_round_trip(void **state)
 				      .cwd = "/home/x",
 				      .resolv_conf = "nameserver 127.0.0.1\n",
 				      .mask = mask_,
+				      .allow = allow_,
 				      .argv = argv_,
 				      .envp = envp_ };
 	struct init_setup got;
@@ -221,6 +282,9 @@ static void test_init_setup_round_trip(void **state)
 	assert_string_equal(got.command_tty, "");
 	assert_string_equal(got.mask[0], mask_[0]);
 	assert_null(got.mask[1]);
+	assert_string_equal(got.allow[0], allow_[0]);
+	assert_string_equal(got.allow[1], allow_[1]);
+	assert_null(got.allow[2]);
 	for (int i = 0; i < 3; i++)
 		assert_string_equal(got.argv[i], argv_[i]);
 	assert_null(got.argv[3]);
@@ -467,6 +531,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		no_leaks(test_proxy_setup_round_trip),
+		no_leaks(test_published_ports),
+		no_leaks(test_published_ports_refused),
 		no_leaks(test_proxy_setup_with_many_rules),
 		no_leaks(test_proxy_setup_without_memory),
 		no_leaks(test_init_setup_round_trip),

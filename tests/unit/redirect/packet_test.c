@@ -113,9 +113,47 @@ static void test_ipv6_bytes_that_decide(void **state)
 	assert_false(packet_read6(&h, &f));
 }
 
+/* Of the twelfth byte on: offset, flags, window. Only a SYN without ACK opens a connection. */
+static void test_packet_that_opens_a_connection(void **state)
+{
+	static const struct {
+		uint8_t flags;
+		bool opens;
+		const char *reason;
+	} rows[] = {
+		{ 0x02, true, "SYN" },
+		{ 0xc2, true, "SYN with ECN" },
+		{ 0x0a, true, "SYN with PSH: Fast Open" },
+		{ 0x03, true, "SYN and FIN: no kernel sends it" },
+		{ 0x12, false, "SYN and ACK" },
+		{ 0x10, false, "ACK" },
+		{ 0x18, false, "data" },
+		{ 0x11, false, "FIN" },
+		{ 0x04, false, "RST" },
+		{ 0x14, false, "RST and ACK" },
+		{ 0x00, false, "none" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		/* The window has all the bits that the flags may not have. */
+		const uint8_t bytes[4] = { 0x50, rows[i].flags, 0xff, 0xff };
+		struct flow f = { .opens = !rows[i].opens }, back;
+		uint32_t word_be;
+
+		memcpy(&word_be, bytes, sizeof(word_be));
+		packet_flags(word_be, &f);
+		if (!!f.opens != rows[i].opens)
+			fail_msg("%s", rows[i].reason);
+		back = flow_reversed(&f);
+		assert_false(back.opens);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_packet_that_opens_a_connection),
 		cmocka_unit_test(test_ends_of_an_ipv4_packet),
 		cmocka_unit_test(test_ends_of_an_ipv6_packet),
 		cmocka_unit_test(test_ipv4_bytes_that_decide),

@@ -139,6 +139,34 @@ static void test_cgroup_make_twice_keeps_the_first(void **state)
 	assert_non_null(strstr(why.text, path));
 }
 
+/* By the descriptor: a new one of the same path is another one. */
+static void test_cgroup_made_below_a_descriptor(void **state)
+{
+	char path[CGROUP_PATH_MAX], child[CGROUP_PATH_MAX + 16];
+	struct cgroup c = CGROUP_INIT, below = CGROUP_INIT;
+	struct why why;
+	int r, gone;
+
+	(void)state;
+	find_place(path);
+	(void)!cgroup_remove(path);
+	assert_int_equal(cgroup_make(path, &c, &why), 0);
+	r = cgroup_make_at(c.fd, path, "sub", &below, &why);
+	(void)snprintf(child, sizeof(child), "%s/sub", path);
+	assert_int_equal(r, 0);
+	assert_string_equal(below.path, child);
+	cgroup_close(&below);
+	assert_int_equal(rmdir(child), 0);
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(mkdir(path, 0755), 0);
+	gone = cgroup_make_at(c.fd, path, "sub", &below, &why);
+	cgroup_close(&c);
+	assert_int_equal(access(child, F_OK), -1);
+	assert_int_equal(cgroup_remove(path), 0);
+	assert_int_equal(gone, -ENOENT);
+	assert_int_equal(below.fd, -EBADF);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -146,6 +174,7 @@ int main(void)
 		cmocka_unit_test(test_cgroup_path_too_long),
 		cmocka_unit_test(test_cgroup_emptied_and_removed),
 		cmocka_unit_test(test_cgroup_make_twice_keeps_the_first),
+		cmocka_unit_test(test_cgroup_made_below_a_descriptor),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,6 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "supervisor/allowed.h"
 #include "supervisor/etcfiles.h"
 #include "supervisor/rundir.h"
 #include "supervisor/view.h"
@@ -741,6 +742,93 @@ static void test_sockets_of_daemons_are_hidden(void **state)
 	try_view(&t);
 }
 
+static const char *const allowed_paths[] = {
+	"/tmp/only/a",	  "/var/run/d/sock", "/run/link", "/tmp/mixed/sock",
+	"/run/work/sock", "/dev/shm/sock",   NULL,
+};
+
+static const char *const masked_paths[] = {
+	"/tmp/mixed/sock", "/tmp/only/b", "/tmp/only/a",  "/tmp/real/sock",
+	"/run/work/other", "/run/d/sock", "/run/d/other", NULL,
+};
+
+static void daemons_everywhere(void)
+{
+	daemons();
+	fake_run();
+	must(mount("tmpfs", "/dev/shm", "tmpfs", 0, "mode=1777") == 0);
+	must(mkdir("/run/d", 0700) == 0 && symlink("d/linked", "/run/link") == 0);
+	listen_at("/run/d/sock", 0777);
+	listen_at("/run/d/other", 0777);
+	listen_at("/run/d/linked", 0777);
+	listen_at("/run/work/sock", 0777);
+	listen_at("/run/work/other", 0777);
+	listen_at("/dev/shm/sock", 0777);
+	listen_at("/dev/shm/other", 0777);
+}
+
+static void inside_allowed(void)
+{
+	struct stat st;
+
+	become_user();
+	for (size_t i = 0; allowed_paths[i]; i++)
+		if (reach(allowed_paths[i]) < 0) {
+			(void)fprintf(stderr, "%s: %s\n", allowed_paths[i], strerror(errno));
+			_exit(1);
+		}
+	must(reach("/run/d/linked") == 0);
+	/* And nothing besides: not its neighbours, nor what is in the same directory. */
+	must_fail(reach("/tmp/only/b"), ENOENT);
+	must_fail(reach("/tmp/real/sock"), ECONNREFUSED);
+	must_fail(reach("/run/work/other"), ECONNREFUSED);
+	must_fail(reach("/run/d/other"), ENOENT);
+	must_fail(reach("/dev/shm/other"), ENOENT);
+	must(!exists("/run/secret.sock") && !exists("/run/dbus"));
+	must(strcmp(content("/run/work/deep/file"), "mine") == 0);
+	must(stat("/tmp/only", &st) == 0 && (st.st_mode & 07777) == 0711);
+}
+
+static void test_allowed_sockets_are_in_their_places(void **state)
+{
+	struct trial t = { .setup = VIEW_SETUP,
+			   .before = daemons_everywhere,
+			   .inside = inside_allowed };
+
+	(void)state;
+	t.setup.mask = masked_paths;
+	t.setup.allow = allowed_paths;
+	t.setup.cwd = "/run/work";
+	try_view(&t);
+	t.setup.private_dev = true;
+	try_view(&t);
+}
+
+static void test_what_cannot_be_allowed(void **state)
+{
+	static const struct {
+		const char *path;
+		int error;
+	} rows[] = {
+		{ "/no/such/socket", -ENOENT },
+		{ "/etc/passwd", -ENOTSOCK },
+		{ "/", -ENOTSOCK },
+		{ "relative", -EINVAL },
+		{ "", -EINVAL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const char *const paths[] = { rows[i].path, NULL };
+		struct why why = { "" };
+		struct allowed a;
+
+		assert_int_equal(allowed_open(paths, &a, &why), rows[i].error);
+		assert_true(why.text[0] != '\0');
+		allowed_close(&a);
+	}
+}
+
 /* ---- in a user namespace of COMMAND's own ---- */
 
 static void inside_user_namespace(void)
@@ -787,6 +875,8 @@ int main(void)
 		cmocka_unit_test(test_name_files_that_do_not_exist),
 		cmocka_unit_test(test_nsswitch_rewrite),
 		cmocka_unit_test(test_sockets_of_daemons_are_hidden),
+		cmocka_unit_test(test_allowed_sockets_are_in_their_places),
+		cmocka_unit_test(test_what_cannot_be_allowed),
 		cmocka_unit_test(test_a_user_namespace_uncovers_nothing),
 	};
 

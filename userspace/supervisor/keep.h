@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* While a cgroup is closed and served. */
+#ifndef NONO_SUPERVISOR_KEEP_H
+#define NONO_SUPERVISOR_KEEP_H
+
+#include "supervisor/attachment.h"
+
+enum keep_end {
+	KEEP_ASKED, /* a signal asked us to end; the proxy has drained and is gone */
+	KEEP_PROXY, /* the proxy ended by itself */
+	KEEP_GONE,  /* the cgroup was removed */
+	KEEP_FAILED,
+};
+
+enum keep_end keep_attached(struct attachment *a);
+
+#endif
