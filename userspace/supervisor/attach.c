@@ -229,6 +229,24 @@ static int find_sockets(struct attachment *a)
 	return r;
 }
 
+/* What the sockets of outside programs are found by is their names; one that is connected needs none. */
+static void judge_sockets(struct attachment *a)
+{
+	const struct held_socket *s = held_hiding(&a->held);
+
+	if (s)
+		gap_add(&a->gaps, GAP_ALIEN,
+			"process %d keeps descriptors where nobody can look at them: on their way "
+			"in descriptor %d",
+			(int)s->pid, s->fd);
+	s = held_leading_out(&a->held, a->ns);
+	if (s)
+		gap_add(&a->gaps, GAP_UNIX_SOCKETS,
+			"descriptor %d of process %d is connected to a program outside (of a "
+			"service, 0 to 2 may be the journal: give it files, or pipes)",
+			s->fd, (int)s->pid);
+}
+
 static int look_around(struct attachment *a)
 {
 	int r = target_netns(&a->target, &a->ns, &a->why);
@@ -239,6 +257,7 @@ static int look_around(struct attachment *a)
 		r = gaps_find(&a->target, a->ns, &a->held, &a->gaps, &a->why);
 	if (r < 0)
 		return r;
+	judge_sockets(a);
 	attach_unix_judge(a);
 	if (a->ns < 0)
 		log_warn("%s uses the host's network: only the second wall stands, the programs in "
@@ -286,6 +305,7 @@ static int make_network(struct attachment *a)
 	if (r < 0)
 		return r;
 	a->ns = -EBADF; /* it is the other's now */
+	a->served_ns = a->netns.fd < 0 ? -EBADF : fcntl(a->netns.fd, F_DUPFD_CLOEXEC, 0);
 	return mark_listeners(a);
 }
 
@@ -366,17 +386,17 @@ static int close_it(struct attachment *a)
 		return r;
 	a->pinned = true;
 	r = attach_unix_close(a);
-	if (r < 0)
-		return r;
-	return target_each_cgroup(&a->target, verify_one, a);
+	if (r == 0)
+		r = target_each_cgroup(&a->target, verify_one, a);
+	return r;
 }
 
 /* What was made before the programs were there; what we cannot deal with, they keep silent. */
 static int settle_sockets(struct attachment *a)
 {
-	unsigned int left = held_settle(&a->held, a->netns.fd, a->redirect, &a->netns.serve,
-					!a->adopted);
+	unsigned int left;
 
+	left = held_settle(&a->held, a->netns.fd, a->redirect, &a->netns.serve, !a->adopted);
 	if (left)
 		log_warn("%u sockets from before could not be dealt with: they are cut off", left);
 	held_done(&a->held);
@@ -434,8 +454,7 @@ static void hand_over(struct attachment *a)
 static int note_standing(struct attachment *a)
 {
 	a->info.port = a->netns.serve.explicit4;
-	a->info.unix_sockets = a->unix_programs ||
-			       (a->info.unix_sockets && a->opt->unix_count > 0);
+	a->info.unix_sockets = a->unix_programs || (a->info.unix_sockets && a->opt->unix_count > 0);
 	return attached_record(&a->entry, &a->info, &a->why);
 }
 
@@ -518,6 +537,16 @@ static void open_again(struct attachment *a)
 	attached_remove(&a->entry);
 }
 
+/* What could not be looked at does not go on because nobody looks any more. */
+static void leave(struct attachment *a, enum keep_end end)
+{
+	if (end == KEEP_ASKED)
+		log_info("%s stays cut off until it is attached anew, or detached", a->target.path);
+	if (a->target.frozen)
+		log_error("the processes of %s stay stopped until then", a->target.path);
+	a->target.frozen = false;
+}
+
 static int live(struct attachment *a)
 {
 	int r = close_and_serve(a);
@@ -544,8 +573,8 @@ static int live(struct attachment *a)
 	end = keep_attached(a);
 	if (end == KEEP_GONE || (end == KEEP_ASKED && a->opt->detach_on_exit))
 		open_again(a);
-	else if (end == KEEP_ASKED)
-		log_info("%s stays cut off until it is attached anew, or detached", a->target.path);
+	else
+		leave(a, end);
 	return end == KEEP_ASKED || end == KEEP_GONE ? 0 : 1;
 }
 
@@ -560,13 +589,14 @@ int supervisor_attach(const struct attach_options *opt)
 	a.entry = (struct attached)ATTACHED_INIT;
 	a.netns = (struct netns)NETNS_INIT;
 	a.proxy = (struct role)ROLE_INIT;
-	a.audit = a.bindings = a.ns = -EBADF;
+	a.audit = a.bindings = a.ns = a.served_ns = -EBADF;
 	status = live(&a);
 	redirect_unix_free(take_ptr(a.unix_programs));
 	redirect_free(take_ptr(a.redirect));
 	held_done(&a.held);
 	attached_abandon(&a.entry);
 	fd_close(&a.ns);
+	fd_close(&a.served_ns);
 	target_done(&a.target);
 	signals_give_back(&a.signals);
 	return status;

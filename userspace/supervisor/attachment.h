@@ -35,7 +35,10 @@ struct attachment {
 	struct redirect_unix *unix_programs; /* NULL: unix sockets are not watched over */
 	struct netns netns;
 	struct role proxy;
-	uint64_t alien; /* the one that was told last */
+
+	int served_ns;	     /* the namespace that the listeners are in; -EBADF: our own */
+	unsigned int hiding; /* looks in a row that found descriptors on their way */
+	int64_t told;	     /* when it was told last that a look failed, or 0 */
 };
 
 #endif
