@@ -401,5 +401,25 @@ os.waitpid(pid, 0)
             end(a)
 
 
+@test("somebody who lets the processes go on while attach is at it: attach ends, and it stays closed", limit=120)
+def _():
+    with Target(net, shared=True) as t:
+        at = bpf_calls(t)
+        freeze = os.path.join(t.path, "cgroup.freeze")
+        with open(freeze, "w", encoding="ascii") as file:
+            file.write("1")
+        wait_for(lambda: "frozen 1" in read_text(os.path.join(t.path, "cgroup.events")), "it is frozen")
+        a = stalled(t, at, 2)
+        with open(freeze, "w", encoding="ascii") as file:
+            file.write("0")
+        try:
+            a.process.wait(timeout=30)
+        finally:
+            end(a)
+        equal(a.process.returncode, 1, f"exit status: {a.err()}")
+        contains(a.err(), "somebody else let the processes", "what is said")
+        contains(a.err(), "stays cut off", "what is said")
+
+
 if __name__ == "__main__":
     run()

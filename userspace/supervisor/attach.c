@@ -247,6 +247,22 @@ static void judge_sockets(struct attachment *a)
 			s->fd, (int)s->pid);
 }
 
+/*
+ * Who froze it before us may let it go on while we are at it. One that is killed stirs once more, and is waited for.
+ */
+static int check_stopped(struct attachment *a)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT(2 * 4097);
+
+	if (file_read(a->target.fd, "cgroup.freeze", &b) == 0 && buf_len(&b) &&
+	    buf_data(&b)[0] == '1')
+		return target_freeze(&a->target, FREEZE_LIMIT_MS, &a->why);
+	return why_set(&a->why, -EBUSY,
+		       "somebody else let the processes of %s go on while they had to stand still: "
+		       "attach again",
+		       a->target.path);
+}
+
 static int look_around(struct attachment *a)
 {
 	int r = target_netns(&a->target, &a->ns, &a->why);
@@ -263,7 +279,8 @@ static int look_around(struct attachment *a)
 		log_warn("%s uses the host's network: only the second wall stands, the programs in "
 			 "the kernel",
 			 a->target.path);
-	return judge_gaps(a);
+	r = check_stopped(a);
+	return r < 0 ? r : judge_gaps(a);
 }
 
 /* ---- the kernel side ---- */
@@ -388,14 +405,36 @@ static int close_it(struct attachment *a)
 	r = attach_unix_close(a);
 	if (r == 0)
 		r = target_each_cgroup(&a->target, verify_one, a);
-	return r;
+	return r < 0 ? r : check_stopped(a);
+}
+
+/* They may have come by others between the look and the programs. */
+static int find_sockets_again(struct attachment *a)
+{
+	int r;
+
+	held_done(&a->held);
+	r = target_list(&a->target, &a->why);
+	if (r == 0)
+		r = held_find(&a->target, a->netns.fd, a->redirect, &a->held, &a->why);
+	if (r < 0)
+		return r;
+	if (!(a->gaps.open & 1U << GAP_ALIEN) && (held_alien(&a->held) || held_hiding(&a->held)))
+		return why_set(&a->why, -EPERM,
+			       "processes of %s came by sockets from outside meanwhile: attach "
+			       "again",
+			       a->target.path);
+	return 0;
 }
 
 /* What was made before the programs were there; what we cannot deal with, they keep silent. */
 static int settle_sockets(struct attachment *a)
 {
+	int r = find_sockets_again(a);
 	unsigned int left;
 
+	if (r < 0)
+		return r;
 	left = held_settle(&a->held, a->netns.fd, a->redirect, &a->netns.serve, !a->adopted);
 	if (left)
 		log_warn("%u sockets from before could not be dealt with: they are cut off", left);
