@@ -383,6 +383,20 @@ bool redirect_is_own(const struct redirect *r, int socket_fd)
 	       m.kind == MARK_OWN && m.instance == r->skel->rodata->instance;
 }
 
+uint64_t redirect_refused_options(const struct redirect *r)
+{
+	const uint32_t kind = KEV_OPTION;
+	int cpus = libbpf_num_possible_cpus();
+	_cleanup_free_ uint64_t *counts = cpus < 0 ? NULL : calloc((size_t)cpus, sizeof(*counts));
+	uint64_t sum = 0;
+
+	if (!counts || bpf_map_lookup_elem(bpf_map__fd(r->skel->maps.stats), &kind, counts) < 0)
+		return 0;
+	for (int i = 0; i < cpus; i++)
+		sum += counts[i];
+	return sum;
+}
+
 int redirect_serve_netns(struct redirect *r, const struct redirect_netns *ns)
 {
 	struct netns_conf conf = {

@@ -74,6 +74,9 @@ _must_check_ int redirect_mark(struct redirect *r, int socket_fd, enum redirect_
 _must_check_ int redirect_mark_own(struct redirect *r, int socket_fd);
 bool redirect_is_own(const struct redirect *r, int socket_fd);
 
+/* How many socket options the programs have refused so far. It stands still if they cannot be asked. */
+uint64_t redirect_refused_options(const struct redirect *r);
+
 _must_check_ int redirect_serve_netns(struct redirect *r, const struct redirect_netns *ns);
 
 /*

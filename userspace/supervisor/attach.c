@@ -240,6 +240,40 @@ static int find_sockets(struct attachment *a)
 	return r;
 }
 
+/* What the sockets of outside programs are found by is their names; one that is connected needs none. */
+static void judge_sockets(struct attachment *a)
+{
+	const struct held_socket *s = held_hiding(&a->held);
+
+	if (s)
+		gap_add(&a->gaps, GAP_ALIEN,
+			"process %d keeps descriptors where nobody can look at them: on their way "
+			"in descriptor %d",
+			(int)s->pid, s->fd);
+	s = held_leading_out(&a->held, a->ns);
+	if (s)
+		gap_add(&a->gaps, GAP_UNIX_SOCKETS,
+			"descriptor %d of process %d is connected to a program outside (of a "
+			"service, 0 to 2 may be the journal: give it files, or pipes)",
+			s->fd, (int)s->pid);
+}
+
+/*
+ * Who froze it before us may let it go on while we are at it. One that is killed stirs once more, and is waited for.
+ */
+static int check_stopped(struct attachment *a)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT(2 * 4097);
+
+	if (file_read(a->target.fd, "cgroup.freeze", &b) == 0 && buf_len(&b) &&
+	    buf_data(&b)[0] == '1')
+		return target_freeze(&a->target, FREEZE_LIMIT_MS, &a->why);
+	return why_set(&a->why, -EBUSY,
+		       "somebody else let the processes of %s go on while they had to stand still: "
+		       "attach again",
+		       a->target.path);
+}
+
 static int look_around(struct attachment *a)
 {
 	int r = target_netns(&a->target, &a->ns, &a->why);
@@ -250,12 +284,14 @@ static int look_around(struct attachment *a)
 		r = gaps_find(&a->target, a->ns, &a->held, &a->gaps, &a->why);
 	if (r < 0)
 		return r;
+	judge_sockets(a);
 	attach_unix_judge(a);
 	if (a->ns < 0)
 		log_warn("%s uses the host's network: only the second wall stands, the programs in "
 			 "the kernel",
 			 a->target.path);
-	return judge_gaps(a);
+	r = check_stopped(a);
+	return r < 0 ? r : judge_gaps(a);
 }
 
 /* ---- the kernel side ---- */
@@ -308,6 +344,7 @@ static int make_network(struct attachment *a)
 	if (r < 0)
 		return r;
 	a->ns = -EBADF; /* it is the other's now */
+	a->served_ns = a->netns.fd < 0 ? -EBADF : fcntl(a->netns.fd, F_DUPFD_CLOEXEC, 0);
 	r = mark_listeners(a);
 	return r < 0 ? r
 		     : publish_begin(&a->opt->proxy, &a->netns, a->redirect, &a->publish, &a->why);
@@ -396,17 +433,39 @@ static int close_it(struct attachment *a)
 		return r;
 	a->pinned = true;
 	r = attach_unix_close(a);
+	if (r == 0)
+		r = target_each_cgroup(&a->target, verify_one, a);
+	return r < 0 ? r : check_stopped(a);
+}
+
+/* They may have come by others between the look and the programs. */
+static int find_sockets_again(struct attachment *a)
+{
+	int r;
+
+	held_done(&a->held);
+	r = target_list(&a->target, &a->why);
+	if (r == 0)
+		r = held_find(&a->target, a->netns.fd, a->redirect, &a->held, &a->why);
 	if (r < 0)
 		return r;
-	return target_each_cgroup(&a->target, verify_one, a);
+	if (!(a->gaps.open & 1U << GAP_ALIEN) && (held_alien(&a->held) || held_hiding(&a->held)))
+		return why_set(&a->why, -EPERM,
+			       "processes of %s came by sockets from outside meanwhile: attach "
+			       "again",
+			       a->target.path);
+	return 0;
 }
 
 /* What was made before the programs were there; what we cannot deal with, they keep silent. */
 static int settle_sockets(struct attachment *a)
 {
-	unsigned int left = held_settle(&a->held, a->netns.fd, a->redirect, &a->netns.serve,
-					!a->adopted);
+	int r = find_sockets_again(a);
+	unsigned int left;
 
+	if (r < 0)
+		return r;
+	left = held_settle(&a->held, a->netns.fd, a->redirect, &a->netns.serve, !a->adopted);
 	if (left)
 		log_warn("%u sockets from before could not be dealt with: they are cut off", left);
 	held_done(&a->held);
@@ -571,6 +630,16 @@ static void say_what_is_left(struct attachment *a)
 		attached_remove(&a->entry);
 }
 
+/* What could not be looked at does not go on because nobody looks any more. */
+static void leave(struct attachment *a, enum keep_end end)
+{
+	if (end == KEEP_ASKED)
+		log_info("%s stays cut off until it is attached anew, or detached", a->target.path);
+	if (a->target.frozen)
+		log_error("the processes of %s stay stopped until then", a->target.path);
+	a->target.frozen = false;
+}
+
 static int live(struct attachment *a)
 {
 	int r = close_and_serve(a);
@@ -591,8 +660,8 @@ static int live(struct attachment *a)
 	end = keep_attached(a);
 	if (end == KEEP_GONE || (end == KEEP_ASKED && a->opt->detach_on_exit))
 		open_again(a);
-	else if (end == KEEP_ASKED)
-		log_info("%s stays cut off until it is attached anew, or detached", a->target.path);
+	else
+		leave(a, end);
 	return end == KEEP_ASKED || end == KEEP_GONE ? 0 : 1;
 }
 
@@ -608,7 +677,7 @@ int supervisor_attach(const struct attach_options *opt)
 	a.netns = (struct netns)NETNS_INIT;
 	a.publish = (struct publish)PUBLISH_INIT;
 	a.proxy = (struct role)ROLE_INIT;
-	a.audit = a.bindings = a.ns = -EBADF;
+	a.audit = a.bindings = a.ns = a.served_ns = -EBADF;
 	status = live(&a);
 	redirect_unix_free(take_ptr(a.unix_programs));
 	publish_done(&a.publish);
@@ -616,6 +685,7 @@ int supervisor_attach(const struct attach_options *opt)
 	held_done(&a.held);
 	attached_abandon(&a.entry);
 	fd_close(&a.ns);
+	fd_close(&a.served_ns);
 	target_done(&a.target);
 	signals_give_back(&a.signals);
 	return status;

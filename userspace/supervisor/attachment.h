@@ -38,7 +38,10 @@ struct attachment {
 	struct netns netns;
 	struct publish publish;
 	struct role proxy;
-	uint64_t alien; /* the one that was told last */
+
+	int served_ns;	     /* the namespace that the listeners are in; -EBADF: our own */
+	unsigned int hiding; /* looks in a row that found descriptors on their way */
+	int64_t told;	     /* when it was told last that a look failed, or 0 */
 };
 
 #endif

@@ -19,6 +19,10 @@
 
 #define GONE_LOOK_MS   250 /* where the kernel does not tell */
 #define ALIEN_LOOK_MS  10000
+#define HIDING_LOOK_MS 200 /* after one that found descriptors on their way */
+#define HIDING_LOOKS   5
+#define FREEZE_MS      5000
+#define TELL_AGAIN_MS  60000
 #define PROXY_LIMIT_MS 2000 /* beyond the time that it was given */
 
 static void on_message(struct attachment *a)
@@ -99,36 +103,162 @@ static void end_proxy(struct attachment *a)
 
 /* ---- sockets that came in from outside ---- */
 
-/* A socket can be passed in at any time, and no program of ours sees it: so we look, tell, and break it off. */
-static void look_for_aliens(struct attachment *a)
+/*
+ * A socket can be passed in at any time, and no program of ours sees it. Breaking it off does not help: one without a
+ * connection cannot be, and one that was can be connected again. So whoever holds it is ended.
+ *
+ * A look at processes that run is not exact. One that finds something, or that misses something twice, is repeated while they
+ * stand still, and that one counts. Descriptors that are on their way through a unix socket are an everyday thing; that there
+ * are some at every look is not.
+ *
+ * Who can make the look fail must not gain by it. Then all are stopped, not ended: a want of memory makes it fail, too, and
+ * what is stopped can go on.
+ */
+
+static bool is_stopped(const struct attachment *a)
+{
+	return a->target.frozen;
+}
+
+static void go_on(struct attachment *a)
+{
+	if (!is_stopped(a))
+		return;
+	target_thaw(&a->target);
+	attached_note_frozen(&a->entry, false);
+}
+
+static int stop(struct attachment *a)
+{
+	int r;
+
+	attached_note_frozen(&a->entry, true);
+	r = target_freeze(&a->target, FREEZE_MS, &a->why);
+	if (!is_stopped(a))
+		attached_note_frozen(&a->entry, false);
+	return r;
+}
+
+static int look(struct attachment *a, struct held *ret)
+{
+	int r = target_list(&a->target, &a->why);
+
+	if (r < 0 || a->target.pid_count == 0)
+		return r;
+	return held_find(&a->target, a->served_ns, a->redirect, ret, &a->why);
+}
+
+/* Was the same socket not there when it was asked, both times? Then it is moved about. */
+static bool dodges(const struct held *first, const struct held *second)
+{
+	for (size_t i = 0, k = 0; i < first->n && k < second->n;) {
+		const struct held_socket *x = &first->items[i], *y = &second->items[k];
+
+		if (x->inode == y->inode && x->kind == HELD_GONE && y->kind == HELD_GONE)
+			return true;
+		i += x->inode <= y->inode;
+		k += y->inode <= x->inode;
+	}
+	return false;
+}
+
+static bool is_dodged(struct attachment *a, const struct held *h)
+{
+	struct held again = { 0 };
+	bool dodged = false;
+
+	for (size_t i = 0; i < h->n && !dodged; i++)
+		dodged = h->items[i].kind == HELD_GONE;
+	if (dodged)
+		dodged = look(a, &again) < 0 || held_alien(&again) || dodges(h, &again);
+	held_done(&again);
+	return dodged;
+}
+
+/* While they run. */
+static bool is_clean(struct attachment *a)
 {
 	struct held h = { 0 };
-	int ns = -EBADF;
-	struct why why;
+	bool clean = look(a, &h) == 0 && !held_alien(&h) && !is_dodged(a, &h);
 
+	a->hiding = held_hiding(&h) ? a->hiding + 1 : 0;
+	held_done(&h);
+	return clean && a->hiding < HIDING_LOOKS;
+}
+
+static void tell_ended(void *arg, const struct held_socket *s)
+{
+	const struct attachment *a = arg;
+	const char *what = s->hides ? "kept descriptors where nobody can look at them"
+			   : s->kind == HELD_ALIEN ? "held a socket that was made outside"
+						   : "held a socket that cannot be looked at";
+
+	log_error("alien-sockets: process %d of %s %s (descriptor %d): it is killed", (int)s->pid,
+		  a->target.path, what, s->fd);
+}
+
+/* They stand still. */
+static int end_holders(struct attachment *a)
+{
+	struct held h = { 0 };
+	int r = look(a, &h);
+
+	if (r == 0)
+		r = held_end(&a->target, &h, a->hiding >= HIDING_LOOKS, tell_ended, a);
+	if (r < 0 && !a->why.text[0])
+		(void)why_set(&a->why, r, "cannot end a process: %s", strerror(-r));
+	held_done(&h);
+	return r;
+}
+
+/* They cannot even be stopped. */
+static void end_all(struct attachment *a)
+{
+	int r = file_write(a->target.fd, "cgroup.kill", "1");
+
+	if (r == 0)
+		log_error("alien-sockets: %s: all processes of it are killed", a->why.text);
+	else if (!target_is_gone(&a->target))
+		log_error("alien-sockets: %s, nor killed (%s): a socket from outside may be in use",
+			  a->why.text, strerror(-r));
+}
+
+static void tell_stopped(struct attachment *a)
+{
+	if (a->told && now_ms() - a->told < TELL_AGAIN_MS)
+		return;
+	a->told = now_ms();
+	log_error("alien-sockets: %s: what cannot be looked at may have a socket from outside, so "
+		  "all processes of %s are stopped until it can, or until \"detach\"",
+		  a->why.text, a->target.path);
+}
+
+static void look_for_aliens(struct attachment *a)
+{
+	a->why.text[0] = '\0';
 	if (a->gaps.open & 1U << GAP_ALIEN) /* accepted */
 		return;
-	if (target_list(&a->target, &why) < 0 || a->target.pid_count == 0)
+	if (!is_stopped(a) && is_clean(a))
 		return;
-	if (target_netns(&a->target, &ns, &why) < 0)
-		ns = -EBADF; /* in several by now: then those of ours only are listed, the others asked */
-	if (held_find(&a->target, ns, a->redirect, &h, &why) < 0) {
-		fd_close(&ns);
+	a->why.text[0] = '\0';
+	if (stop(a) < 0) {
+		end_all(a);
 		return;
 	}
-	for (size_t i = 0; i < h.n; i++) {
-		const struct held_socket *s = &h.items[i];
+	if (end_holders(a) < 0) {
+		tell_stopped(a);
+		return;
+	}
+	a->hiding = 0;
+	if (a->told)
+		log_warn("%s can be looked at again, and goes on", a->target.path);
+	a->told = 0;
+	go_on(a);
+}
 
-		if (s->kind != HELD_ALIEN || s->inode == a->alien)
-			continue;
-		a->alien = s->inode;
-		log_error("alien-sockets: process %d holds a socket that was made outside of %s "
-			  "(descriptor %d): it is broken off",
-			  (int)s->pid, a->target.path, s->fd);
-	}
-	held_break(&h, ns);
-	held_done(&h);
-	fd_close(&ns);
+static int next_look_ms(const struct attachment *a)
+{
+	return a->hiding ? HIDING_LOOK_MS : ALIEN_LOOK_MS;
 }
 
 /* ---- the loop ---- */
@@ -198,7 +328,7 @@ enum keep_end keep_attached(struct attachment *a)
 			forget_events(parent);
 		if (ms_left(look_at) == 0) {
 			look_for_aliens(a);
-			look_at = now_ms() + ALIEN_LOOK_MS;
+			look_at = now_ms() + next_look_ms(a);
 		}
 	}
 	end_proxy(a);

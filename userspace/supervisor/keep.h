@@ -12,6 +12,10 @@ enum keep_end {
 	KEEP_FAILED,
 };
 
+/*
+ * Looks for sockets from outside all the while. A member that holds one is ended; when a look fails, all of them are stopped
+ * until one succeeds (a->target.frozen).
+ */
 enum keep_end keep_attached(struct attachment *a);
 
 #endif
