@@ -490,6 +490,28 @@ def _():
     equal(command(net, ["env", "--cgroup", t.path]).returncode, 1, "exit status of env where nothing is attached")
 
 
+@test("a container's name that podman and docker both know means neither; a stopped one does not hide the other's running one")
+def _():
+    def ask(podman, docker):
+        for engine, answer in (("podman", podman), ("docker", docker)):
+            path = net.path(engine)
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(f"#!/bin/sh\necho '{answer}'\n")
+            os.chmod(path, 0o755)
+        env = {**net.environment(), "PATH": net.directory + ":" + os.environ["PATH"]}
+        return subprocess.run([*net.enter(net.inside), net.program, "attach", "--container", "agent", *API, *accept(), "--audit-log", "/dev/null"], env=env,
+                              capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL)
+
+    both = ask(f"true {os.getpid()}", f"true {os.getppid()}")
+    equal(both.returncode, 1, "exit status")
+    contains(both.stderr, "both podman and docker run a container agent", "what is said")
+    # Process 0 of nobody: the running one was taken, and is not there any more.
+    running = ask("false 0", "true 2147483647")
+    equal(running.returncode, 1, "exit status")
+    lacks(running.stderr, "is not running: start it first", "what is said")
+    contains(ask("false 0", "false 0").stderr, "is not running: start it first", "what is said of two that are stopped")
+
+
 # ---- ends ----
 
 
